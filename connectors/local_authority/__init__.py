@@ -1,0 +1,1 @@
+"""Local authorities: flags by JSON lines, answers by line, alerts to accept."""

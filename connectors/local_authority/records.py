@@ -1,0 +1,254 @@
+"""One line of a flag file: strictly read, or refused by field and rule.
+
+A line is a JSON object with the columns of `FlagLine`. What identity can judge better is left to
+it: an NHS number in a wrong format is taken in and answered CPR04, a phone number is never a
+reason to keep a child's plan out. An empty text is the same as null.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from schemas.events import FlagRecord, PersonClaim, PlanType
+
+COLUMNS: Final = (
+    "nhs_number",
+    "family",
+    "given",
+    "birth_date",
+    "plan_type",
+    "start",
+    "end",
+    "delete",
+    "la_gss",
+    "local_id",
+    "phone_office",
+    "phone_emergency",
+)
+
+RULES: Final = {
+    "line.not_utf8": "The line is not UTF-8; write the file in UTF-8.",
+    "line.too_long": "The line is too long; a record is one short JSON object.",
+    "line.not_json": "The line is not JSON; write one object on one line.",
+    "line.not_object": "The line is not a JSON object.",
+    "column.unknown": "This column is not known; leave it out.",
+    "column.twice": "This column stands twice in the line; keep one.",
+    "column.required": "This column must have a value.",
+    "column.not_text": "The value must be text (in quotes) or null.",
+    "column.too_long": "The text is too long.",
+    "column.characters": "The text has control characters or broken ones.",
+    "date.not_iso": "Write the date as YYYY-MM-DD.",
+    "date.no_such_day": "There is no such day.",
+    "date.not_before_today": "The date lies in the future.",
+    "date.end_before_start": "The plan ends before it starts.",
+    "plan_type.unknown": "Write CPP, LAC or UCPP.",
+    "la_gss.other_authority": "The code is not your authority's; leave it out or correct it.",
+    "person.not_identifiable": "Give an NHS number, or family name and birth date.",
+}
+"""Every rule by which a line is refused, and what to do."""
+
+Rule = str
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# A key that cannot be a value of a person in the wrong place
+_COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z_]{0,39}", re.ASCII)
+_PLAN_TYPES: Final = {
+    "CPP": PlanType.CPP,
+    "LAC": PlanType.LAC,
+    "UCPP": PlanType.UCPP,
+    "UCP": PlanType.UCPP,  # as the CP-IS upload writes it
+}
+_PYDANTIC_RULES: Final = {
+    "missing": "column.required",
+    "extra_forbidden": "column.unknown",
+    "string_type": "column.not_text",
+    "string_too_long": "column.too_long",
+    "literal_error": "plan_type.unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a line was refused: the field (empty for the line as a whole) and the rule."""
+
+    field: str
+    rule: Rule
+
+    @property
+    def message(self) -> str:
+        """What to do about it."""
+        return RULES[self.rule]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A line that follows every rule."""
+
+    record: FlagRecord
+    claim: PersonClaim
+    marks: tuple[str, ...] = ()
+
+
+class _Twice(ValueError):
+    def __init__(self, column: str) -> None:
+        super().__init__()
+        self.column = column
+
+
+def _checked(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    if _CONTROL.search(value):
+        raise ValueError("column.characters")
+    return value or None
+
+
+def _dated(value: Any) -> Any:
+    value = _checked(value)
+    if not isinstance(value, str):
+        return value
+    if not _DATE.fullmatch(value):
+        raise ValueError("date.not_iso")
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("date.no_such_day") from None
+    return value
+
+
+def _required(value: Any) -> Any:
+    if value is None:
+        raise ValueError("column.required")
+    return value
+
+
+_Date = Annotated[str | None, BeforeValidator(_dated)]
+_Name = Annotated[str | None, Field(max_length=200), BeforeValidator(_checked)]
+_Short = Annotated[str | None, Field(max_length=40), BeforeValidator(_checked)]
+_Phone = Annotated[str | None, Field(max_length=60), BeforeValidator(_checked)]
+
+
+class FlagLine(BaseModel):
+    """The columns, at the edge."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    # validators run from the last to the first: a text is cleaned, then it must be there
+    plan_type: Annotated[
+        Literal["CPP", "LAC", "UCPP", "UCP"], BeforeValidator(_required), BeforeValidator(_checked)
+    ]
+    local_id: Annotated[
+        str, Field(max_length=64), BeforeValidator(_required), BeforeValidator(_checked)
+    ]
+    nhs_number: _Short = None
+    family: _Name = None
+    given: _Name = None
+    birth_date: _Date = None
+    start: _Date = None
+    end: _Date = None
+    delete: _Date = None
+    la_gss: _Short = None
+    phone_office: _Phone = None
+    phone_emergency: _Phone = None
+
+
+def parse_line(line: bytes, *, gss: str, today: date) -> Accepted | tuple[Refusal, ...]:
+    """The record of one line, or every reason why it is refused (at least one).
+
+    `gss` is the sender's own code. Never raises; no refusal holds a value of the line.
+    """
+    columns = _columns(line)
+    if isinstance(columns, Refusal):
+        return (columns,)
+    try:
+        flag = FlagLine.model_validate(columns)
+    except ValidationError as error:
+        return tuple(_refusal(issue) for issue in error.errors(include_url=False)[:20])
+    if refusals := tuple(_across(flag, gss, today)):
+        return refusals
+    return _accepted(flag, gss)
+
+
+def _columns(line: bytes) -> dict[str, Any] | Refusal:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return Refusal("", "line.not_utf8")
+    try:
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except _Twice as twice:
+        return Refusal(_shown(twice.column), "column.twice")
+    except (ValueError, RecursionError):
+        return Refusal("", "line.not_json")
+    return found if isinstance(found, dict) else Refusal("", "line.not_object")
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(name)
+        found[name] = value
+    return found
+
+
+def _no_constant(_name: str) -> None:
+    raise ValueError  # NaN and Infinity are not JSON
+
+
+def _refusal(issue: Any) -> Refusal:
+    place = _shown(str(issue["loc"][0])) if issue["loc"] else ""
+    if issue["type"] == "value_error":
+        return Refusal(place, str(issue["ctx"]["error"]))
+    return Refusal(place, _PYDANTIC_RULES.get(issue["type"], "line.not_object"))
+
+
+def _shown(column: str) -> str:
+    """A column's name as an answer may repeat it: a name, not a value that took its place."""
+    return column if _COLUMN_NAME.fullmatch(column) else "(not a column name)"
+
+
+def _across(flag: FlagLine, gss: str, today: date) -> Sequence[Refusal]:
+    refusals = []
+    if flag.la_gss not in (None, gss):
+        refusals.append(Refusal("la_gss", "la_gss.other_authority"))
+    if flag.start is None and flag.delete is None:
+        refusals.append(Refusal("start", "column.required"))
+    if flag.start is not None and flag.end is not None and flag.end < flag.start:
+        refusals.append(Refusal("end", "date.end_before_start"))
+    if flag.birth_date is not None and flag.birth_date > today.isoformat():
+        refusals.append(Refusal("birth_date", "date.not_before_today"))
+    if flag.nhs_number is None and (flag.family is None or flag.birth_date is None):
+        refusals.append(Refusal("nhs_number", "person.not_identifiable"))
+    return refusals
+
+
+def _accepted(flag: FlagLine, gss: str) -> Accepted:
+    return Accepted(
+        record=FlagRecord(
+            plan_type=_PLAN_TYPES[flag.plan_type],
+            start=flag.start,
+            end=flag.end,
+            delete=flag.delete,
+            la_gss=gss,
+            local_id=flag.local_id,
+            phone_office=flag.phone_office,
+            phone_emergency=flag.phone_emergency,
+        ),
+        claim=PersonClaim(
+            nhs_number=flag.nhs_number,
+            family=flag.family,
+            given=tuple((flag.given or "").split()),
+            birth_date=flag.birth_date,
+            local_id=flag.local_id,
+        ),
+        marks=("plan_type.alias",) if flag.plan_type == "UCP" else (),
+    )

@@ -1,0 +1,1 @@
+"""The Personal Demographics Service (PDS): ask, compare, and never log what was asked."""

@@ -1,0 +1,3 @@
+"""Alerts and receipts to other systems' HTTP endpoints, signed."""
+
+from __future__ import annotations

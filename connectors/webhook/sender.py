@@ -1,0 +1,219 @@
+"""One attempt at one webhook: POST the bytes, say what became of it.
+
+Only a status is read; the answer's body is cut at 4 KiB and thrown away. No URL, body or answer
+is ever logged, and no error carries them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace, TracebackType
+from typing import Self
+
+import aiohttp
+
+from connectors.webhook import signature
+from halyard.clock import Clock
+from halyard.errors import PermanentError
+
+MAX_ANSWER_BYTES = 4096
+# These ask for the same request again; every other 4xx speaks about this message
+_AGAIN = frozenset({408, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a webhook goes, and the secret that signs it."""
+
+    name: str
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one attempt sends; `body` is the same at every attempt."""
+
+    delivery_id: uuid.UUID
+    event: str  # kind: alert, match, receipt
+    version: str  # of the payload's shape
+    body: bytes = field(repr=False)
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver answered 2xx."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """No answer, or one that asks to come again.
+
+    `reason` is a fixed identifier (``connect``, ``timeout``, ``broken``, ``status-503``, …);
+    `destination_down` tells whether the destination as a whole is in question; `after_seconds`
+    is what Retry-After asked for.
+    """
+
+    reason: str
+    destination_down: bool
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The receiver refused this message (3xx or 4xx): sending it again changes nothing."""
+
+    status: int
+
+
+Result = Delivered | Retry | Refused
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is known of a request under way."""
+
+    status: int | None = None
+    retry_after: str | None = None
+    reused: bool = False  # sent over a connection that had served before
+
+
+async def _on_reuse(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+) -> None:
+    context.trace_request_ctx.reused = True
+
+
+class WebhookSender:
+    """Sends webhooks over one connection pool; an async context manager."""
+
+    def __init__(self, clock: Clock, *, timeout_seconds: float, max_connections: int) -> None:
+        self._clock = clock
+        self._timeout = timeout_seconds
+        self._max_connections = max_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_on_reuse)
+        self._session = aiohttp.ClientSession(
+            trace_configs=[tracing],
+            connector=aiohttp.TCPConnector(
+                limit=self._max_connections,
+                # shorter than servers wait (5 s and more): theirs must not close under our request
+                keepalive_timeout=2.0,
+            ),
+            # ours is for the whole attempt, below
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            # no proxy or .netrc of the machine: alerts go where the directory says
+            trust_env=False,
+            headers={"User-Agent": "Halyard", "Content-Type": "application/json"},
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, target: Target, message: Message) -> Result:
+        """One attempt, signed now, over within the time-out. Raises nothing for what the other
+        side does or fails to do.
+        """
+        if self._session is None:
+            raise PermanentError("The webhook sender is not open; enter it first (async with).")
+        exchange = _Exchange()
+        try:
+            async with asyncio.timeout(self._timeout):
+                try:
+                    await self._exchange(self._session, target, message, exchange)
+                except aiohttp.ClientConnectionError:
+                    # A server may close a kept connection just when we use it again: that says
+                    # nothing about the destination, so this once it is tried on a new one
+                    if exchange.status is not None or not exchange.reused:
+                        raise
+                    exchange.reused = False
+                    await self._exchange(self._session, target, message, exchange)
+        except TimeoutError:
+            reason = "timeout"
+        except aiohttp.ClientConnectorError:
+            reason = "connect"
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            reason = "address"
+        except (aiohttp.ClientError, OSError):
+            reason = "broken"
+        else:
+            reason = ""
+        if exchange.status is None:
+            return Retry(reason, destination_down=True)
+        # Once the status is here it is the answer, whatever became of the rest
+        return self._judged(exchange.status, exchange.retry_after)
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        target: Target,
+        message: Message,
+        exchange: _Exchange,
+    ) -> None:
+        headers = {
+            **signature.sign(
+                target.secret, delivery_id=message.delivery_id, at=self._clock(), body=message.body
+            ),
+            signature.EVENT: message.event,
+            signature.VERSION: message.version,
+            **({"traceparent": message.traceparent} if message.traceparent else {}),
+        }
+        async with session.post(
+            target.url,
+            data=message.body,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=exchange,
+        ) as response:
+            exchange.status = response.status
+            exchange.retry_after = response.headers.get("Retry-After")
+            await _discard(response)
+
+    def _judged(self, status: int, retry_after: str | None) -> Result:
+        if 200 <= status < 300:
+            return Delivered(status)
+        if status >= 500 or status in _AGAIN:
+            return Retry(
+                f"status-{status}",
+                destination_down=status != 408,
+                after_seconds=self._seconds(retry_after),
+            )
+        return Refused(status)
+
+    def _seconds(self, retry_after: str | None) -> float | None:
+        """Seconds that Retry-After (RFC 9110 10.2.3: a count or a date) asks for, if readable."""
+        text = (retry_after or "").strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:9])
+        try:
+            return max(0.0, (parsedate_to_datetime(text) - self._clock()).total_seconds())
+        except (TypeError, ValueError):
+            return None
+
+
+async def _discard(response: aiohttp.ClientResponse) -> None:
+    """Read a short answer to its end, so that the connection can be used again; drop a long one."""
+    read = 0
+    while chunk := await response.content.readany():
+        read += len(chunk)
+        if read > MAX_ANSWER_BYTES:
+            response.close()
+            return

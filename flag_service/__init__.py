@@ -1,0 +1,1 @@
+"""The face: flags, alerts, uploads and worklists over HTTP."""

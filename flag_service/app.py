@@ -1,0 +1,51 @@
+"""The application of `halyard serve`: the edge, and the routers of this room and of connectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from connectors.local_authority.intake import Intake
+from connectors.local_authority.router import make_router as uploads_router
+from connectors.local_authority.router import upload_limits
+from flag_service import alerts, flags, status, worklist
+from flag_service.status import Health
+from halyard.clock import Clock
+from halyard.http import make_app
+from halyard.postgres import Pool
+from halyard.privacy import Keys
+from halyard.settings import Settings
+from stores.directory import Directory
+from streams.outbox_publisher import make_send
+
+
+def create_app(
+    settings: Settings,
+    pool: Pool,
+    keys: Keys,
+    directory: Directory,
+    producer: Any,
+    clock: Clock,
+    *,
+    health: Health | None = None,
+) -> FastAPI:
+    """Everything that `halyard serve` answers.
+
+    `producer` is an AIOKafkaProducer or a `flag_service.bus.Bus`; `health` is what the status
+    routes tell (nothing wrong, if not given).
+    """
+    return make_app(
+        settings,
+        title="Halyard",
+        authenticate=directory.organisation_of,
+        open_paths=status.OPEN_PATHS,
+        limits=upload_limits(settings),
+        routers=(
+            uploads_router(Intake(producer, settings, keys, clock), directory, pool, clock),
+            flags.make_router(settings, pool, keys, directory, clock),
+            alerts.make_router(pool, directory, make_send(producer, settings), clock),
+            worklist.make_router(pool, clock),
+            status.make_router(health or Health({})),
+        ),
+    )

@@ -1,0 +1,156 @@
+"""`halyard doctor`: checks everything and says what to mend."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import psycopg
+import typer
+
+from halyard import kafka_admin
+from halyard.cli.output import Exit, Json, line, print_json
+from halyard.cli.system import use_running_system
+from halyard.cli.topics import wanted_topics
+from halyard.embedded.jars import find_java
+from halyard.errors import HalyardError
+from halyard.postgres import pending_migrations
+from halyard.privacy import load_keys
+from halyard.settings import Profile, Settings, load_settings
+from stores.directory import load_directory
+
+Result = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was found, and what to do about it."""
+
+    check: str
+    result: Result
+    text: str
+
+
+def doctor(json: Json = False) -> None:
+    """Check settings, files, Kafka and PostgreSQL, and say what to mend."""
+    use_running_system(load_settings().data_dir)
+    settings = load_settings()
+    findings = [
+        _run(name, check, settings)
+        for name, check in (
+            ("programs", _programs),
+            ("disk", _disk),
+            ("secrets", _secrets),
+            ("directory", _directory),
+            ("kafka", _kafka),
+            ("topics", _topics),
+            ("database", _database),
+        )
+    ]
+    if json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            line(f"{finding.result:8} {finding.check:10} {finding.text}")
+    if any(finding.result == "failed" for finding in findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _run(name: str, check: Callable[[Settings], tuple[Result, str]], settings: Settings) -> Finding:
+    try:
+        result, text = check(settings)
+    except HalyardError as error:
+        result, text = "failed", error.message
+    return Finding(name, result, text)
+
+
+def _programs(_settings: Settings) -> tuple[Result, str]:
+    java = find_java(os.environ)
+    if shutil.which("mvn") is None:
+        return "warning", f"Java: {java}. Maven is missing; it is needed once, for `halyard up`."
+    return "ok", f"Java: {java}; Maven is there"
+
+
+def _disk(settings: Settings) -> tuple[Result, str]:
+    place = settings.data_dir.expanduser().absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free // 2**20
+    if free < 1024:
+        return "failed", f"only {free} MiB are free for {settings.data_dir}; free at least 1 GiB"
+    return "ok", f"{free} MiB free for {settings.data_dir}"
+
+
+def _secrets(settings: Settings) -> tuple[Result, str]:
+    load_keys(settings.security.secrets_file)
+    return "ok", "keys are there and only their owner reads them"
+
+
+def _directory(settings: Settings) -> tuple[Result, str]:
+    directory = load_directory(settings.directory_file)
+    keys = load_keys(settings.security.secrets_file)
+    missing = sorted(
+        endpoint.name
+        for endpoint in directory.endpoints.values()
+        if endpoint.secret not in keys.webhook
+    )
+    if missing:
+        return "failed", f"no secret in the secrets file for endpoint {', '.join(missing)}"
+    deaf = sorted(one.gss for one in directory.authorities.values() if not one.alert_endpoint)
+    if deaf:
+        return "failed", f"authority {', '.join(deaf)} has no alert_endpoint: nobody would be told"
+    silent = sorted(
+        one.gss for one in directory.authorities.values() if not one.restricted_endpoint
+    )
+    if silent:
+        return "warning", (
+            f"authority {', '.join(silent)} has no contact for restricted children; their flags "
+            "are refused with CPR02"
+        )
+    return "ok", (
+        f"{len(directory.hospitals)} hospitals, {len(directory.feeds)} feeds, "
+        f"{len(directory.authorities)} authorities"
+    )
+
+
+def _kafka(settings: Settings) -> tuple[Result, str]:
+    brokers = len(kafka_admin.describe(settings.kafka.bootstrap_servers).brokers)
+    if brokers < 3:
+        text = (
+            f"{brokers} broker: the loss of its disk loses every message not yet in PostgreSQL; "
+            "production needs three, with replication 3 and min.insync.replicas 2"
+        )
+        return ("failed" if settings.profile is Profile.PRODUCTION else "warning"), text
+    return "ok", f"{brokers} brokers"
+
+
+def _topics(settings: Settings) -> tuple[Result, str]:
+    bootstrap = settings.kafka.bootstrap_servers
+    single = len(kafka_admin.describe(bootstrap).brokers) < 3
+    plan = kafka_admin.plan(bootstrap, wanted_topics(settings, embedded=single))
+    if not plan.empty:
+        return "failed", f"{'; '.join(plan.lines())} (run `halyard topics apply`)"
+    return "ok", "as the registry says"
+
+
+def _database(settings: Settings) -> tuple[Result, str]:
+    url = settings.database.url.get_secret_value()
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+            role = connection.execute(
+                "select rolsuper, rolbypassrls from pg_roles where rolname = current_user"
+            ).fetchone()
+            verbosity = connection.execute("show log_error_verbosity").fetchone()
+            pending = pending_migrations(connection)
+    except psycopg.OperationalError as error:
+        return "failed", f"PostgreSQL does not answer ({type(error).__name__}); check the URL"
+    if role is not None and (role[0] or role[1]):
+        return "failed", "the app role may bypass row security; use a role without superuser"
+    if pending:
+        return "failed", f"{len(pending)} migrations are missing; run `halyard migrate`"
+    if verbosity is not None and verbosity[0] != "terse":
+        return "warning", "log_error_verbosity is not terse: PostgreSQL's log may quote values"
+    return "ok", "reachable, migrated, least rights"

@@ -1,0 +1,80 @@
+"""`halyard`: the one command, and the only place that puts the rooms together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from halyard.cli import alerts, doctor, flags, pauses, processes, run, send, topics, trace
+from halyard.cli.output import Exit
+from halyard.errors import ConfigurationError, HalyardError, PermanentError, TransientError
+
+app = typer.Typer(
+    name="halyard",
+    help="Message-bus hub for children's safeguarding. Settings: HALYARD_* variables or a TOML "
+    "file (HALYARD_CONFIG). Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 a service "
+    "is away.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # tracebacks with locals would print messages
+    add_completion=False,
+)
+app.add_typer(topics.app, name="topics")
+app.add_typer(processes.worker, name="worker")
+app.add_typer(processes.connector, name="connector")
+app.add_typer(processes.sandbox, name="sandbox")
+app.add_typer(flags.app, name="flags")
+app.add_typer(alerts.app, name="alerts")
+app.command()(run.up)
+app.command()(run.demo)
+app.command()(run.migrate)
+app.command()(doctor.doctor)
+app.command()(processes.tracer)
+app.command()(processes.dispatcher)
+app.command()(processes.journal)
+app.command()(processes.serve)
+app.command()(send.send)
+app.command()(trace.trace)
+app.command()(pauses.pause)
+app.command()(pauses.resume)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("halyard"))
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command; an error is a sentence on standard error and an exit code."""
+    try:
+        app()
+    except ConfigurationError as error:
+        _fail(error, Exit.CONFIGURATION)
+    except TransientError as error:
+        _fail(error, Exit.UNAVAILABLE)
+    except (PermanentError, HalyardError) as error:
+        _fail(error, Exit.FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(error: HalyardError, code: Exit) -> None:
+    sys.stderr.write(f"halyard: {error.message}\n")
+    sys.exit(int(code))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The commands that are processes: workers, connectors, serve, sandbox and the rest.
+
+Each runs until SIGTERM or SIGINT and exits non-zero if it dies of itself, so that `halyard up` or
+an orchestrator starts it again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from halyard import service
+from halyard.errors import ConfigurationError
+from halyard.service import Service
+from halyard.settings import Settings, load_settings
+
+Run = Callable[[Service, Settings], Awaitable[None]]
+
+worker = typer.Typer(help="Stream processors: one process a stage.", no_args_is_help=True)
+connector = typer.Typer(help="Connectors that are processes.", no_args_is_help=True)
+sandbox = typer.Typer(help="Practice services, never for production.", no_args_is_help=True)
+
+Port = Annotated[
+    int, typer.Option(envvar="HALYARD_SANDBOX_PORT", help="Loopback port; 0 takes any free one.")
+]
+
+
+def run_process(name: str, run: Run) -> None:
+    """Run one process to its end and exit with its code."""
+    settings = load_settings()
+    raise typer.Exit(service.run(name, settings, lambda running: run(running, settings)))
+
+
+@worker.command()
+def identity() -> None:
+    """Set a verified NHS number on each event, or file a trace."""
+    from streams.identity.process import run
+
+    run_process("identity", run)
+
+
+@worker.command()
+def matching() -> None:
+    """Fold visits and flags, raise and withdraw alerts."""
+    from streams.matching.process import run
+
+    run_process("matching", run)
+
+
+def tracer() -> None:
+    """Spend the PDS ration on waiting traces, by priority."""
+    from streams.tracer.process import run
+
+    run_process("tracer", run)
+
+
+def dispatcher() -> None:
+    """Deliver alerts and notices; retry what failed."""
+    from streams.delivery.process import run
+
+    run_process("dispatcher", run)
+
+
+def journal() -> None:
+    """Index every topic for `halyard trace`."""
+    from connectors.journal.process import run
+
+    run_process("journal", run)
+
+
+def serve() -> None:
+    """The HTTP API: flags, uploads, alerts, worklist."""
+    from flag_service.process import run
+
+    run_process("serve", run)
+
+
+@connector.command()
+def hl7v2() -> None:
+    """Take HL7 v2 messages in over MLLP."""
+    from connectors.hl7v2.process import run
+
+    run_process("connector-hl7v2", run)
+
+
+def _practice_only(settings: Settings) -> None:
+    if settings.profile == "production":
+        raise ConfigurationError("The sandbox is for practice; it does not run in production.")
+
+
+@sandbox.command()
+def pds(
+    port: Port = 0,
+    people: Annotated[
+        Path | None, typer.Option(help="JSON lines of people; default: the demo's cast.")
+    ] = None,
+) -> None:
+    """A practice Personal Demographics Service with invented people."""
+    from sandbox.pds.process import run as run_pds
+
+    async def run(running: Service, settings: Settings) -> None:
+        _practice_only(settings)
+        await run_pds(running, settings, port=port, people_file=people)
+
+    run_process("sandbox-pds", run)
+
+
+@sandbox.command()
+def authority(port: Port = 0) -> None:
+    """A practice local authority that receives alerts."""
+    _receiver("authority", port)
+
+
+@sandbox.command()
+def contact(port: Port = 0) -> None:
+    """A practice safeguarding contact of a hospital."""
+    _receiver("contact", port)
+
+
+def _receiver(name: str, port: int) -> None:
+    from halyard.privacy import load_keys
+    from sandbox.hospital_contact.app import run as run_contact
+    from sandbox.local_authority.app import run as run_authority
+
+    run_one = run_authority if name == "authority" else run_contact
+
+    async def run(running: Service, settings: Settings) -> None:
+        _practice_only(settings)
+        keys = load_keys(settings.security.secrets_file)
+        await run_one(
+            running,
+            settings,
+            name=name,
+            port=port,
+            secret=keys.webhook[name],
+            journal_path=_journal_path(name),
+        )
+
+    run_process(f"sandbox-{name}", run)
+
+
+def _journal_path(name: str) -> Path | None:
+    """Where a receiver journals what it got, if somebody wants to check it later."""
+    folder = os.environ.get("HALYARD_SANDBOX_JOURNALS")
+    return Path(folder) / f"{name}.jsonl" if folder else None

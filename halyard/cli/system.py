@@ -1,0 +1,267 @@
+"""The whole system on one machine: embedded Kafka and PostgreSQL, the hub's processes, the sandbox.
+
+`System.start` is what `halyard up` and `halyard demo` share. With
+``HALYARD_KAFKA__BOOTSTRAP_SERVERS`` or ``HALYARD_DATABASE__URL`` given, that part is not started.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from halyard import kafka_admin
+from halyard.cli import practice
+from halyard.cli.supervisor import Specification, Supervisor
+from halyard.cli.topics import wanted_topics
+from halyard.embedded.datadir import DirectoryLock, free_ports, write_private
+from halyard.embedded.kafka import EmbeddedKafka
+from halyard.embedded.postgres import EmbeddedPostgres
+from halyard.errors import ConfigurationError, TransientError
+from halyard.postgres import migrate, provision
+from halyard.settings import Settings
+
+READY_SECONDS = 60.0
+
+# name, arguments of `halyard`; in the order in which they are started
+PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("sandbox-pds", ("sandbox", "pds")),
+    ("sandbox-authority", ("sandbox", "authority")),
+    ("sandbox-contact", ("sandbox", "contact")),
+    ("identity", ("worker", "identity")),
+    ("matching", ("worker", "matching")),
+    ("tracer", ("tracer",)),
+    ("dispatcher", ("dispatcher",)),
+    ("journal", ("journal",)),
+    ("serve", ("serve",)),
+    ("connector-hl7v2", ("connector", "hl7v2")),
+)
+
+Report = Callable[[str], None]
+
+
+class NotReady(TransientError):
+    """A process did not become ready; its log says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the parts of a running system answer (all on loopback)."""
+
+    mllp_port: int
+    api_url: str
+    pds_url: str
+    authority_url: str
+    contact_url: str
+    bootstrap_servers: str
+
+
+class System:
+    """Everything, started in order and stopped in reverse; use it from the main thread."""
+
+    def __init__(self, settings: Settings, *, report: Report) -> None:
+        self.settings = settings
+        self.data_dir = settings.data_dir.expanduser().absolute()
+        self.logs = self.data_dir / "logs"
+        self.supervisor = Supervisor(report)
+        self._report = report
+        self._kafka: EmbeddedKafka | None = None
+        self._postgres: EmbeddedPostgres | None = None
+        self._lock = DirectoryLock(self.data_dir)
+        self._addresses: Addresses | None = None
+        self.environment: dict[str, str] = {}
+        self._restart_kafka_at = 0.0
+
+    @property
+    def addresses(self) -> Addresses:
+        """Known once the system was started."""
+        if self._addresses is None:
+            raise ConfigurationError("The system is not started.")
+        return self._addresses
+
+    def start(self) -> None:
+        """Bring everything up and return when every process says that it is ready.
+
+        Raises `EmbeddedError` or `NotReady`, each with what to do.
+        """
+        self._lock.acquire(5.0)
+        self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ports = iter(free_ports(len(PROCESSES) + 5))
+        mllp, api, pds, authority, contact = (next(ports) for _ in range(5))
+        files = practice.prepare(self.data_dir, authority_port=authority, contact_port=contact)
+        self._launch_services()
+        environment = self._environment(files, mllp=mllp, api=api, pds=pds)
+        self._wait_services(environment, files)
+        self.environment = environment
+        for name, arguments in PROCESSES:
+            extra = {"HALYARD_HTTP__HEALTH_PORT": str(next(ports))}
+            if name == "sandbox-pds":
+                extra["HALYARD_SANDBOX_PORT"] = str(pds)
+            elif name == "sandbox-authority":
+                extra["HALYARD_SANDBOX_PORT"] = str(authority)
+            elif name == "sandbox-contact":
+                extra["HALYARD_SANDBOX_PORT"] = str(contact)
+            self.supervisor.start(
+                Specification(
+                    name=name,
+                    argv=(sys.executable, "-m", "halyard.cli.main", *arguments),
+                    environment={**environment, **extra},
+                    log_file=self.logs / f"{name}.log",
+                    ready_url=f"http://127.0.0.1:{extra['HALYARD_HTTP__HEALTH_PORT']}/readyz",
+                )
+            )
+        self._addresses = Addresses(
+            mllp_port=mllp,
+            api_url=f"http://127.0.0.1:{api}",
+            pds_url=environment["HALYARD_PDS__BASE_URL"],
+            authority_url=f"http://127.0.0.1:{authority}",
+            contact_url=f"http://127.0.0.1:{contact}",
+            bootstrap_servers=environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"],
+        )
+        self._wait_processes()
+        self._write_addresses()
+
+    def running_settings(self) -> Settings:
+        """Settings for a client of this system, as its processes have them."""
+        return self.settings.model_copy(
+            update={
+                "database": self.settings.database.model_copy(
+                    update={"url": SecretStr(self.environment["HALYARD_DATABASE__URL"])}
+                )
+            }
+        )
+
+    def tick(self) -> None:
+        """Restart what died; call it a few times a second."""
+        self.supervisor.tick()
+        now = time.monotonic()
+        if now < self._restart_kafka_at:
+            return
+        for name, service in (("Kafka", self._kafka), ("PostgreSQL", self._postgres)):
+            if service is not None and not service.alive():
+                self._report(f"{name} ended; it is started again")
+                self._restart_kafka_at = now + 5.0
+                service.start()
+
+    def stop(self) -> None:
+        """Stop all: first those who take messages in, last the database."""
+        self.supervisor.stop()
+        if self._kafka is not None:
+            self._kafka.stop()
+        if self._postgres is not None:
+            self._postgres.stop()
+        (self.data_dir / "addresses.env").unlink(missing_ok=True)
+        self._lock.release()
+
+    def kill_service(self, name: str) -> None:
+        """SIGKILL an embedded service (``kafka`` or ``postgres``), for drills and tests."""
+        service = self._kafka if name == "kafka" else self._postgres
+        if service is not None:
+            service.kill()
+
+    def service_pid(self, name: str) -> int:
+        """Process id of an embedded service (``kafka`` or ``postgres``), for measurements."""
+        service = self._kafka if name == "kafka" else self._postgres
+        if service is None:
+            raise ConfigurationError(f"{name} was not started here; unset its address.")
+        return service.pid
+
+    def _launch_services(self) -> None:
+        if "HALYARD_KAFKA__BOOTSTRAP_SERVERS" not in os.environ:
+            self._kafka = EmbeddedKafka(self.data_dir / "kafka", progress=self._report)
+            self._kafka.launch()
+        if "HALYARD_DATABASE__URL" not in os.environ:
+            self._postgres = EmbeddedPostgres(self.data_dir / "postgres", progress=self._report)
+            self._postgres.launch()
+
+    def _wait_services(self, environment: dict[str, str], files: practice.Practice) -> None:
+        settings = self.settings
+        if self._postgres is not None:
+            self._postgres.wait_ready()
+            owner, app = provision(
+                self._postgres.admin_url,
+                database="halyard",
+                owner_password=practice.read_secret(files.secrets_file, "owner_password"),
+                app_password=practice.read_secret(files.secrets_file, "app_password"),
+            )
+            environment["HALYARD_DATABASE__URL"] = app
+            environment["HALYARD_DATABASE__OWNER_URL"] = owner
+            self._report("PostgreSQL answers")
+        elif settings.database.owner_url is not None:
+            owner = settings.database.owner_url.get_secret_value()
+        else:
+            raise ConfigurationError(
+                "HALYARD_DATABASE__URL is given, so HALYARD_DATABASE__OWNER_URL is needed too: "
+                "migrations run as the owner."
+            )
+        if applied := migrate(owner):
+            self._report(f"database migrated ({len(applied)} new)")
+        if self._kafka is not None:
+            self._kafka.wait_ready()
+            self._report("Kafka answers")
+        bootstrap = environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"]
+        kafka_admin.apply(bootstrap, wanted_topics(settings, embedded=self._kafka is not None))
+        self._report("topics are as the registry says")
+
+    def _environment(
+        self, files: practice.Practice, *, mllp: int, api: int, pds: int
+    ) -> dict[str, str]:
+        environment = dict(os.environ)
+        environment.update(
+            HALYARD_DATA_DIR=str(self.data_dir),
+            HALYARD_DIRECTORY_FILE=str(files.directory_file),
+            HALYARD_SECURITY__SECRETS_FILE=str(files.secrets_file),
+            HALYARD_HL7V2__PORT=str(mllp),
+            HALYARD_HTTP__PORT=str(api),
+            HALYARD_PDS__BASE_URL=f"http://127.0.0.1:{pds}/personal-demographics/FHIR/R4",
+            HALYARD_PDS__TOKEN=practice.read_secret(files.secrets_file, "pds_token"),
+        )
+        if self._kafka is not None:
+            environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"] = self._kafka.bootstrap_servers
+        return environment
+
+    def _wait_processes(self) -> None:
+        waiting = list(self.supervisor.names())
+        deadline = time.monotonic() + READY_SECONDS
+        while waiting:
+            self.supervisor.tick()
+            for name in list(waiting):
+                if self.supervisor.is_ready(name):
+                    waiting.remove(name)
+                    self._report(f"{name} is ready")
+            if waiting and time.monotonic() > deadline:
+                raise NotReady(
+                    f"{waiting[0]} did not become ready in {READY_SECONDS:.0f} s; its log is "
+                    f"{self.supervisor.log_file(waiting[0])}."
+                )
+            if waiting:
+                time.sleep(0.05)
+
+    def _write_addresses(self) -> None:
+        """So that `halyard alerts`, `flags`, `send` and `trace` find the running system."""
+        keep = {
+            key: value
+            for key, value in self.environment.items()
+            if key.startswith("HALYARD_") and key != "HALYARD_FAULT"
+        }
+        write_private(
+            self.data_dir / "addresses.env",
+            "".join(f"{key}={value}\n" for key, value in keep.items()),
+        )
+
+
+def use_running_system(data_dir: Path) -> bool:
+    """Take the addresses of a system that `halyard up` runs, where none are given."""
+    try:
+        text = (data_dir.expanduser() / "addresses.env").read_text()
+    except OSError:
+        return False
+    for line in text.splitlines():
+        key, _, value = line.partition("=")
+        os.environ.setdefault(key, value)
+    return True

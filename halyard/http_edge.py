@@ -1,0 +1,247 @@
+"""The edge of an HTTP face: ASGI middleware that stands before any route.
+
+In order, for each request: who is it (bearer token, before a byte of the body is read); is the
+body within its limit; is it in time; then the route. There is no access log, and metrics know a
+request by its route's template alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from halyard import metrics
+from halyard.problems import HttpProblem, problem, route_template
+from halyard.telemetry import get_logger, new_traceparent
+
+Authenticate = Callable[[str], str | None]
+"""Gives the code of the organisation whose bearer token it is, or None."""
+
+MAX_TOKEN: Final = 512
+# Closing on unread data resets the connection and can cost the sender our answer, so what still
+# comes is read and thrown away for a moment
+DRAIN_BYTES: Final = 32_000_000
+DRAIN_SECONDS: Final = 3.0
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+_SECURITY_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=31536000"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a request may take: bytes of body, seconds in all, seconds between two pieces."""
+
+    body_bytes: int
+    seconds: float = 30.0
+    idle_seconds: float = 15.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One request on its way."""
+
+    request_id: str
+    has_body: bool
+    expects_continue: bool
+    received: int = 0
+    body_complete: bool = False
+    started: bool = False
+    status: int = 500
+
+
+@dataclass(slots=True)
+class Edge:
+    """ASGI middleware: credentials, limits, headers, metrics, and an answer to every failure."""
+
+    app: ASGIApp
+    authenticate: Authenticate
+    open_paths: frozenset[str]
+    default: Limit
+    limits: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one request through."""
+        if scope["type"] != "http":
+            return
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.lower(), []).append(value)
+        progress = _Progress(
+            request_id=_request_id(headers),
+            has_body=_has_body(headers),
+            expects_continue=b"expect" in headers,
+        )
+        progress.body_complete = not progress.has_body
+        limit = self.limits.get((scope["method"], scope["path"]), self.default)
+        state = scope.setdefault("state", {})
+        state["request_id"] = progress.request_id
+        state["traceparent"] = _traceparent(headers)
+        sender = self._sender(progress, receive, send)
+        with structlog.contextvars.bound_contextvars(request_id=progress.request_id):
+            refused = self._refused(scope, headers, limit)
+            if refused is not None:
+                route = "unauthenticated" if refused.status_code == 401 else "refused"
+                await refused.response()(scope, receive, sender)
+            else:
+                await self._routed(
+                    scope, self._receiver(progress, limit, receive), sender, progress, limit
+                )
+                route = route_template(scope)
+        metrics.count("halyard_http_requests_total", route=route, status=str(progress.status))
+
+    def _refused(
+        self, scope: Scope, headers: Mapping[bytes, list[bytes]], limit: Limit
+    ) -> HttpProblem | None:
+        if scope["path"] not in self.open_paths:
+            who = _bearer(headers, self.authenticate)
+            if who is None:
+                return HttpProblem(
+                    401,
+                    "Not authenticated",
+                    "Send your organisation's token: Authorization: Bearer …",
+                    rule="http.unauthenticated",
+                    headers={"WWW-Authenticate": 'Bearer realm="halyard"'},
+                )
+            scope["state"]["organisation"] = who
+        length = headers.get(b"content-length", [b"0"])[0]
+        if length.isdigit() and int(length) > limit.body_bytes:
+            return _too_large(limit)
+        return None
+
+    async def _routed(
+        self, scope: Scope, receive: Receive, send: Send, progress: _Progress, limit: Limit
+    ) -> None:
+        failure: Response | None = None
+        try:
+            async with asyncio.timeout(limit.seconds) as timer:
+                await self.app(scope, receive, send)
+        except TimeoutError as error:
+            rule = "http.time_limit" if timer.expired() else "http.internal"
+            get_logger().warning("http_timed_out", route=route_template(scope), exc_info=error)
+            failure = problem(
+                503,
+                "Not completed in time",
+                "Try again; if it stays so, ask the hub's operator to run `halyard doctor`.",
+                rule=rule,
+                headers={"Retry-After": "5"},
+            )
+        except Exception as error:  # noqa: BLE001 - the last resort: logged by class, answered as 500
+            get_logger().error("http_failed", route=route_template(scope), exc_info=error)
+            failure = problem(
+                500,
+                "The hub failed",
+                "Nothing is wrong with the request; report its X-Request-ID to the hub's operator.",
+                rule="http.internal",
+            )
+        if failure is not None and not progress.started:
+            await failure(scope, receive, send)
+
+    @staticmethod
+    def _receiver(progress: _Progress, limit: Limit, receive: Receive) -> Receive:
+        async def limited() -> Message:
+            if progress.body_complete:
+                return await receive()
+            try:
+                async with asyncio.timeout(limit.idle_seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise HttpProblem(
+                    408,
+                    "The body stopped coming",
+                    "Send the request again, without pauses.",
+                    rule="http.body_stalled",
+                ) from None
+            progress.received += len(message.get("body", b""))
+            progress.body_complete = not message.get("more_body", False)
+            if progress.received > limit.body_bytes:
+                raise _too_large(limit)
+            return message
+
+        return limited
+
+    @staticmethod
+    def _sender(progress: _Progress, receive: Receive, send: Send) -> Send:
+        async def finished(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                progress.started = True
+                progress.status = message["status"]
+                added = [*_SECURITY_HEADERS, (b"x-request-id", progress.request_id.encode())]
+                if not progress.body_complete:
+                    added.append((b"connection", b"close"))
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            elif not message.get("more_body", False) and not progress.body_complete:
+                await send({**message, "more_body": True})
+                await _drain(progress, receive)
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        return finished
+
+
+async def _drain(progress: _Progress, receive: Receive) -> None:
+    if progress.expects_continue and not progress.received:
+        return  # the sender waits for our word before it sends any body
+    drained = 0
+    # a sender who goes on for longer meets a closed connection
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while drained < DRAIN_BYTES:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+                drained += len(message.get("body", b""))
+
+
+def _too_large(limit: Limit) -> HttpProblem:
+    return HttpProblem(
+        413,
+        "The body is too large",
+        f"At most {limit.body_bytes} bytes are taken here; send it in several parts.",
+        rule="http.too_large",
+        extras={"limit_bytes": limit.body_bytes},
+    )
+
+
+def _bearer(headers: Mapping[bytes, list[bytes]], authenticate: Authenticate) -> str | None:
+    given = headers.get(b"authorization", [])
+    if len(given) != 1 or len(given[0]) > MAX_TOKEN:
+        return None
+    scheme, _, token = given[0].decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return None
+    return authenticate(token.strip())
+
+
+def _has_body(headers: Mapping[bytes, list[bytes]]) -> bool:
+    return b"transfer-encoding" in headers or headers.get(b"content-length", [b"0"])[0] != b"0"
+
+
+def _request_id(headers: Mapping[bytes, list[bytes]]) -> str:
+    """The sender's X-Request-ID if it is a UUID (anything else could hold a person), else new."""
+    given = headers.get(b"x-request-id", [b""])[0].decode("latin-1")
+    try:
+        if len(given) == 36:
+            return str(uuid.UUID(given))
+    except ValueError:
+        pass  # not a UUID: a new one is made
+    return str(uuid.uuid4())
+
+
+def _traceparent(headers: Mapping[bytes, list[bytes]]) -> str:
+    given = headers.get(b"traceparent", [b""])[0].decode("latin-1")
+    return given if _TRACEPARENT.fullmatch(given) else new_traceparent()

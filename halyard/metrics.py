@@ -1,0 +1,111 @@
+"""Every metric name of the hub, typed in one place; mypy rejects any other.
+
+Prometheus conventions: base units, bounded labels. No label ever holds a person, an id or a
+visit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+CounterName = Literal[
+    # frames read by the MLLP listener, by feed and answer (AA, AE, AR, none)
+    "halyard_hl7v2_messages_total",
+    # bytes kept because they could not be taken in, by transport and rule
+    "halyard_rejected_total",
+    # events a stage took from Kafka, by stage and result (fresh, repeat, dead_letter)
+    "halyard_stage_events_total",
+    # batches of a stage, by stage and verdict (done, transient, poison)
+    "halyard_stage_batches_total",
+    # outcomes of the identity ladder, by outcome and rule
+    "halyard_identity_outcomes_total",
+    # calls to PDS, by operation and outcome
+    "halyard_pds_calls_total",
+    # alert changes, by change
+    "halyard_alert_changes_total",
+    # delivery attempts, by kind and result
+    "halyard_delivery_attempts_total",
+    # records published from the outbox, by topic
+    "halyard_outbox_published_total",
+    # upload lines, by result (accepted, refused)
+    "halyard_upload_lines_total",
+    # HTTP requests of `halyard serve`, by route template and status
+    "halyard_http_requests_total",
+]
+GaugeName = Literal[
+    "halyard_hl7v2_connections",
+    # trace requests waiting, by priority
+    "halyard_trace_waiting",
+    # oldest open worklist entry, seconds
+    "halyard_worklist_oldest_seconds",
+    # oldest unpublished outbox row, seconds
+    "halyard_outbox_oldest_seconds",
+    # oldest due delivery, seconds
+    "halyard_delivery_oldest_seconds",
+    # 1 while the destination's breaker is open
+    "halyard_delivery_breaker_open",
+    # unix time of the last event taken, by stage
+    "halyard_last_event_timestamp_seconds",
+]
+HistogramName = Literal[
+    # frame complete to ACK written
+    "halyard_hl7v2_ack_seconds",
+    # one batch of a stage, from taking to verdict
+    "halyard_stage_batch_seconds",
+    # arrival received to alert delivered
+    "halyard_arrival_to_delivery_seconds",
+    "halyard_pds_call_seconds",
+]
+
+_LABELS: dict[str, tuple[str, ...]] = {
+    "halyard_hl7v2_messages_total": ("feed", "answer"),
+    "halyard_rejected_total": ("transport", "rule"),
+    "halyard_stage_events_total": ("stage", "result"),
+    "halyard_stage_batches_total": ("stage", "verdict"),
+    "halyard_identity_outcomes_total": ("outcome", "rule"),
+    "halyard_pds_calls_total": ("operation", "outcome"),
+    "halyard_alert_changes_total": ("change",),
+    "halyard_delivery_attempts_total": ("kind", "result"),
+    "halyard_outbox_published_total": ("topic",),
+    "halyard_upload_lines_total": ("result",),
+    "halyard_http_requests_total": ("route", "status"),
+    "halyard_trace_waiting": ("priority",),
+    "halyard_delivery_breaker_open": ("destination",),
+    "halyard_last_event_timestamp_seconds": ("stage",),
+    "halyard_stage_batch_seconds": ("stage",),
+}
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+registry = CollectorRegistry()
+_made: dict[str, Counter | Gauge | Histogram] = {}
+
+
+def count(name: CounterName, amount: float = 1, **labels: str) -> None:
+    """Add `amount` to a counter."""
+    metric = _made.get(name)
+    if metric is None:
+        metric = _made[name] = Counter(name, name, _LABELS.get(name, ()), registry=registry)
+    assert isinstance(metric, Counter)
+    (metric.labels(**labels) if labels else metric).inc(amount)
+
+
+def gauge(name: GaugeName, value: float, **labels: str) -> None:
+    """Set a gauge."""
+    metric = _made.get(name)
+    if metric is None:
+        metric = _made[name] = Gauge(name, name, _LABELS.get(name, ()), registry=registry)
+    assert isinstance(metric, Gauge)
+    (metric.labels(**labels) if labels else metric).set(value)
+
+
+def observe(name: HistogramName, seconds: float, **labels: str) -> None:
+    """Record a duration in seconds."""
+    metric = _made.get(name)
+    if metric is None:
+        metric = _made[name] = Histogram(
+            name, name, _LABELS.get(name, ()), registry=registry, buckets=_BUCKETS
+        )
+    assert isinstance(metric, Histogram)
+    (metric.labels(**labels) if labels else metric).observe(seconds)

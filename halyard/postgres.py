@@ -1,0 +1,238 @@
+"""PostgreSQL: pools, transactions, named queries, advisory locks, migrations.
+
+Everything that changes state runs in one READ COMMITTED transaction with time-outs. Database
+errors are translated by SQLSTATE and never carry PostgreSQL's own text: its DETAIL quotes values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from halyard.errors import (
+    ConfigurationError,
+    ContractError,
+    DatabaseUnavailable,
+    HalyardError,
+    PermanentError,
+)
+from halyard.settings import Settings
+
+Connection = psycopg.AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Connection]
+Queries = Mapping[str, LiteralString]
+
+_NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+# Classes whose failures pass by themselves: connection, resources, operator intervention, system
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58", "55")
+
+
+def load_queries(package: str, file: str) -> Queries:
+    """Queries of `file`, each after its ``-- name: …`` line."""
+    parts = _NAME.split((resources.files(package) / file).read_text())
+    # trusted: files of this package, never input
+    return {
+        name: cast("LiteralString", text.strip())
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def make_pool(settings: Settings, *, name: str, size: int | None = None) -> Pool:
+    """A pool of the app role's connections (not opened: ``await pool.open()``)."""
+    size = size or settings.database.pool_size
+    statement_ms = int(settings.database.statement_timeout_seconds * 1000)
+    lock_ms = int(settings.database.lock_timeout_seconds * 1000)
+    return AsyncConnectionPool(
+        settings.database.url.get_secret_value(),
+        connection_class=cast("type[Connection]", psycopg.AsyncConnection),
+        kwargs={
+            "row_factory": dict_row,
+            "application_name": f"halyard-{name}",
+            "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} "
+            "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC -c search_path=halyard",
+            "autocommit": True,
+            "connect_timeout": 5,
+        },
+        min_size=1,
+        max_size=size,
+        timeout=10,
+        reconnect_timeout=5,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+        name=name,
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """One transaction. Raises `DatabaseUnavailable` for what passes by itself (connection lost,
+    serialisation, deadlock, lock or statement time-out), `PermanentError` for the rest.
+    """
+    try:
+        async with pool.connection() as connection, connection.transaction():
+            yield connection
+    except (psycopg.Error, PoolTimeout) as error:
+        raise translated(error) from None
+
+
+def translated(error: psycopg.Error | PoolTimeout) -> HalyardError:
+    """`error` as one of ours, by SQLSTATE, without PostgreSQL's text."""
+    state = getattr(error, "sqlstate", None)
+    if state is None or state[:2] in _TRANSIENT_CLASSES:
+        return DatabaseUnavailable(
+            f"PostgreSQL did not complete ({type(error).__name__}, {state or 'no connection'}); "
+            "check that it runs (`halyard doctor`); the operation is retried."
+        )
+    if state[:2] == "22":
+        return ContractError(f"A value does not fit its column ({type(error).__name__}, {state}).")
+    return PermanentError(
+        f"PostgreSQL refused a statement ({type(error).__name__}, {state}); run `halyard migrate` "
+        "and `halyard doctor`."
+    )
+
+
+def lock_id(name: str) -> int:
+    """64-bit advisory lock number of a named thing (``visit:…``, ``person:…``)."""
+    return int.from_bytes(
+        hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True
+    )
+
+
+async def lock(connection: Connection, names: Iterable[str]) -> None:
+    """Take the advisory locks of `names` until the transaction ends, in one global order.
+
+    Call it in a statement of its own, before loading what the locks guard (READ COMMITTED takes
+    a new snapshot for the next statement).
+    """
+    ids = sorted({lock_id(name) for name in names})
+    if ids:
+        await connection.execute(
+            "select pg_advisory_xact_lock(k) from (select unnest(%s::bigint[]) as k order by k) s",
+            (ids,),
+        )
+
+
+def _migration_files() -> list[tuple[str, str]]:
+    return sorted(
+        (item.name, item.read_text())
+        for item in (resources.files("stores") / "migrations").iterdir()
+        if item.name.endswith(".sql")
+    )
+
+
+def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
+    """Names of the migrations that this database lacks (all of them, before the first)."""
+    names = [name for name, _ in _migration_files()]
+    there = connection.execute("select to_regclass('halyard.migration')").fetchone()
+    if there is None or there[0] is None:
+        return names
+    done = {row[0] for row in connection.execute("select name from halyard.migration")}
+    return [name for name in names if name not in done]
+
+
+def migrate(owner_url: str, *, app_role: str = "halyard_app") -> list[str]:
+    """Apply the numbered migrations of ``stores/migrations`` that are missing, in one transaction
+    each, and grant the app role what it needs. Gives the names applied.
+
+    Raises `ConfigurationError` if the database cannot be reached, lacks the role, or was changed
+    by a newer version.
+    """
+    files = _migration_files()
+    try:
+        with psycopg.connect(owner_url, autocommit=True, connect_timeout=5) as connection:
+            if not connection.execute(
+                "select 1 from pg_roles where rolname = %s", (app_role,)
+            ).fetchone():
+                raise ConfigurationError(
+                    f"The database has no role {app_role}; create it (login, no superuser) first."
+                )
+            connection.execute("select pg_advisory_lock(%s)", (lock_id("migrate"),))
+            connection.execute("create schema if not exists halyard")
+            connection.execute(
+                "create table if not exists halyard.migration "
+                "(name text primary key, applied_at timestamptz not null default now())"
+            )
+            done = {row[0] for row in connection.execute("select name from halyard.migration")}
+            if unknown := done - {name for name, _ in files}:
+                raise ConfigurationError(
+                    f"The database was migrated by a newer version ({max(unknown)}); "
+                    "upgrade Halyard."
+                )
+            applied = [name for name, _ in files if name not in done]
+            for name, text in files:
+                if name in done:
+                    continue
+                with connection.transaction():
+                    connection.execute("set local search_path = halyard")
+                    connection.execute(text)
+                    connection.execute("insert into halyard.migration (name) values (%s)", (name,))
+            role = sql.Identifier(app_role)
+            for grant in (
+                "grant usage on schema halyard to {}",
+                "grant select, insert, update, delete on all tables in schema halyard to {}",
+                "grant usage, select on all sequences in schema halyard to {}",
+            ):
+                connection.execute(sql.SQL(grant).format(role))
+            return applied
+    except psycopg.OperationalError as error:
+        raise ConfigurationError(
+            f"The owner's database address does not answer ({type(error).__name__}); check "
+            "HALYARD_DATABASE__OWNER_URL and that PostgreSQL runs."
+        ) from None
+
+
+def provision(
+    admin_url: str,
+    *,
+    database: str,
+    owner_password: str,
+    app_password: str,
+    template: str | None = None,
+) -> tuple[str, str]:
+    """Make the owner and app roles and a database, where missing; gives (owner URL, app URL).
+
+    For `halyard up` and tests, which own their PostgreSQL; `admin_url` is a superuser's.
+    """
+    roles = (("halyard_owner", owner_password), ("halyard_app", app_password))
+    with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (lock_id("provision"),))
+        for role, password in roles:
+            exists = connection.execute(
+                "select 1 from pg_roles where rolname = %s", (role,)
+            ).fetchone()
+            verb: LiteralString = "alter" if exists else "create"
+            connection.execute(
+                sql.SQL(verb + " role {} login nosuperuser nobypassrls password {}").format(
+                    sql.Identifier(role), sql.Literal(password)
+                )
+            )
+        if not connection.execute(
+            "select 1 from pg_database where datname = %s", (database,)
+        ).fetchone():
+            connection.execute(
+                sql.SQL(
+                    "create database {} owner halyard_owner template {} strategy wal_log"
+                ).format(sql.Identifier(database), sql.Identifier(template or "template1"))
+            )
+        info = connection.info
+        base = f"{info.host or '127.0.0.1'}:{info.port}/{database}"
+    return (
+        f"postgresql://halyard_owner:{owner_password}@{base}",
+        f"postgresql://halyard_app:{app_password}@{base}",
+    )
+
+
+def one(row: Any) -> dict[str, Any]:
+    """`row`, which must be there (an aggregate, an insert … returning)."""
+    if row is None:
+        raise PermanentError("A query that always gives a row gave none; run `halyard migrate`.")
+    return cast("dict[str, Any]", row)

@@ -1,0 +1,212 @@
+"""One settings class for every process (`HALYARD_*` variables, or one TOML file).
+
+A nested setting is written with a double underscore: ``HALYARD_KAFKA__BOOTSTRAP_SERVERS``.
+``HALYARD_CONFIG`` names a TOML file with the same shape; variables win over the file.
+Start-up fails closed: a combination that would be unsafe is a `ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from halyard.errors import ConfigurationError
+
+
+class Profile(StrEnum):
+    """Where the hub runs. Test NHS numbers and fault points exist only outside production."""
+
+    PRACTICE = "practice"
+    PRODUCTION = "production"
+
+
+class _Section(BaseModel):
+    # hide_input: a bad value must not be echoed, it may be a secret
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class KafkaSettings(_Section):
+    """The bus."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    # Prefix of every topic and group, so that systems (and tests) share a cluster
+    namespace: str = Field(default="", pattern=r"^[a-z0-9-]{0,40}$")
+    request_timeout_seconds: float = Field(default=10.0, gt=0)
+    # Below the group's rebalance time-out: a revocation that waits longer loses the partition
+    session_timeout_seconds: float = Field(default=10.0, ge=2)
+    max_record_bytes: int = 1_500_000
+
+
+class DatabaseSettings(_Section):
+    """The system of record. `url` is the app role's: no superuser, no BYPASSRLS."""
+
+    url: SecretStr = SecretStr("postgresql://halyard_app@127.0.0.1:5432/halyard")
+    # The owner role's, for `halyard migrate` alone
+    owner_url: SecretStr | None = None
+    pool_size: int = Field(default=4, ge=1, le=50)
+    statement_timeout_seconds: float = Field(default=20.0, gt=0)
+    lock_timeout_seconds: float = Field(default=10.0, gt=0)
+
+
+class SecuritySettings(_Section):
+    """Keys, from the secrets file (never from the repository)."""
+
+    # TOML file (mode 0600): bus_key, store_key (hex, 32 bytes), [webhook] name = secret
+    secrets_file: Path | None = None
+
+
+class PdsSettings(_Section):
+    """Personal Demographics Service."""
+
+    base_url: str = "http://127.0.0.1:8100/personal-demographics/FHIR/R4"
+    token: SecretStr | None = None
+    # PDS default ration is 5 a second per application; raise only if NHS England has
+    calls_per_second: float = Field(default=5.0, gt=0)
+    timeout_seconds: float = Field(default=10.0, gt=0)
+    lease_seconds: float = Field(default=30.0, gt=0)
+    breaker_seconds: float = Field(default=5.0, gt=0)
+
+
+class IdentitySettings(_Section):
+    """The identity ladder's limits (DESIGN: identity)."""
+
+    verified_for_days: int = 30
+    backmatch_hours: int = 48
+    adult_age_years: int = 18
+
+
+class WorkerSettings(_Section):
+    """The batch channel of a stage."""
+
+    max_batch: int = Field(default=500, ge=1)
+    # A batch not taken by the agent, or without a verdict, ends the process (non-zero)
+    take_seconds: float = 5.0
+    verdict_seconds: float = 60.0
+    transient_seconds: float = 60.0
+    stop_seconds: float = 10.0
+    max_poison_in_a_row: int = 20
+
+
+class DeliverySettings(_Section):
+    """The dispatcher."""
+
+    timeout_seconds: float = 5.0
+    lease_seconds: float = 30.0
+    first_retry_seconds: float = 2.0
+    max_retry_seconds: float = 300.0
+    breaker_seconds: float = 5.0
+    poll_seconds: float = 1.0
+    concurrency: int = 16
+
+
+class Hl7v2Settings(_Section):
+    """The MLLP listener."""
+
+    host: str = "127.0.0.1"  # a wider address needs TLS in front until mutual TLS is built
+    port: int = 2575
+    max_message_bytes: int = 1_000_000
+    max_connections: int = 200
+    read_timeout_seconds: float = 30.0
+    idle_timeout_seconds: float = 600.0
+    # The broker's confirmation must come before the sender's own ACK time-out
+    ack_timeout_seconds: float = 10.0
+    max_in_flight: int = 64
+
+
+class HttpSettings(_Section):
+    """`halyard serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_body_bytes: int = 64_000
+    max_upload_bytes: int = 200_000_000
+    max_upload_line_bytes: int = 16_000
+    # /livez, /readyz and /metrics of every other process, on loopback; 0 = any free port
+    health_port: int = 0
+
+
+class Settings(BaseSettings):
+    """Everything a process needs to know; sections are frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HALYARD_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    profile: Profile = Profile.PRACTICE
+    data_dir: Path = Path("~/.local/share/halyard")
+    log_level: str = "INFO"
+    directory_file: Path = Path("config/directory.toml")
+    # Named fault point for tests, e.g. "identity.after_commit:kill:1"; refused in production
+    fault: str | None = None
+    kafka: KafkaSettings = KafkaSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    security: SecuritySettings = SecuritySettings()
+    pds: PdsSettings = PdsSettings()
+    identity: IdentitySettings = IdentitySettings()
+    worker: WorkerSettings = WorkerSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    hl7v2: Hl7v2Settings = Hl7v2Settings()
+    http: HttpSettings = HttpSettings()
+
+    @model_validator(mode="after")
+    def _fail_closed(self) -> Self:
+        if self.profile is Profile.PRODUCTION:
+            if self.fault:
+                raise ValueError("HALYARD_FAULT is for tests; unset it in production")
+            if self.security.secrets_file is None:
+                raise ValueError("production needs HALYARD_SECURITY__SECRETS_FILE")
+        if self.log_level.upper() not in {"INFO", "WARNING", "ERROR", "CRITICAL"}:
+            # libraries write payloads and URLs at DEBUG
+            raise ValueError("HALYARD_LOG_LEVEL must be INFO, WARNING, ERROR or CRITICAL")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if config := os.environ.get("HALYARD_CONFIG"):
+            sources += (TomlConfigSettingsSource(settings_cls, toml_file=config),)
+        return sources
+
+
+def load_settings() -> Settings:
+    """Settings from the environment and ``HALYARD_CONFIG``.
+
+    Raises `ConfigurationError` that names each wrong setting, without its value.
+    """
+    if (config := os.environ.get("HALYARD_CONFIG")) and not Path(config).is_file():
+        raise ConfigurationError(f"HALYARD_CONFIG names {config}, which is not a file; correct it.")
+    try:
+        return Settings()
+    except tomllib.TOMLDecodeError:
+        # its text quotes the line, which may hold a password
+        raise ConfigurationError(f"HALYARD_CONFIG names {config}, which is not TOML.") from None
+    except ValidationError as error:
+        places = "; ".join(
+            f"HALYARD_{'__'.join(str(part) for part in issue['loc']).upper()}: {issue['msg']}"
+            if issue["loc"]
+            else issue["msg"]
+            for issue in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(f"Settings: {places}") from None

@@ -1,0 +1,161 @@
+"""Alerts: one row per (episode, person, authority), and its ladder (correctness rules 13 and 17).
+
+Rungs are facts with times. Every change locks the row, checks again, and raises the version, so
+that a consumer who ignores lower versions ends with the last state. `content` is the last thing
+that matching decided: a rung raises the row's `version` above ``content.version``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from halyard.postgres import Connection, load_queries
+from schemas import codec
+from schemas.events import AlertChanged
+
+_SQL = load_queries("stores", "alerts.sql")
+
+RAISED, ACCEPTED, CLOSED, WITHDRAWN = "raised", "accepted", "closed", "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert as it stands; `round` grows when a new flag or a revival asks for a new answer."""
+
+    alert_id: uuid.UUID
+    person: str
+    authority: str  # GSS code
+    hospital: str  # ODS code
+    source_patient: str
+    visit_ids: tuple[uuid.UUID, ...]
+    version: int
+    state: str  # raised, accepted, closed, withdrawn
+    provisional: bool
+    late: bool
+    restricted: bool
+    rule: str
+    content: AlertChanged
+    content_digest: str
+    round: int
+    raised_at: datetime
+    changed_at: datetime
+    arrival_received_at: datetime
+    traceparent: str
+    delivered_at: datetime | None = None
+    seen_at: datetime | None = None
+    accepted_at: datetime | None = None
+    accepted_by: str | None = None
+    answer: str | None = field(default=None, repr=False)
+    closed_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a list goes on: after this row."""
+
+    changed_at: datetime
+    alert_id: uuid.UUID
+
+
+async def lock_alert(connection: Connection, alert_id: uuid.UUID) -> AlertRow | None:
+    """The alert, locked until the transaction ends; None if there is none."""
+    cursor = await connection.execute(_SQL["lock_alert"], {"alert_id": alert_id})
+    row = await cursor.fetchone()
+    return None if row is None else _alert(row)
+
+
+async def lock_for_persons(connection: Connection, persons: Iterable[str]) -> list[AlertRow]:
+    """Every alert of `persons`, locked; the caller holds the persons' advisory locks."""
+    cursor = await connection.execute(_SQL["lock_for_persons"], {"persons": sorted(set(persons))})
+    return [_alert(row) for row in await cursor.fetchall()]
+
+
+async def mark_delivered(
+    connection: Connection, alert_id: uuid.UUID, at: datetime
+) -> AlertRow | None:
+    """The alert reached its authority first at `at`. None if that was known (or implied by an
+    acceptance): then nothing changes and no receipt is due.
+    """
+    return await _rung(connection, "mark_delivered", {"alert_id": alert_id, "at": at})
+
+
+async def mark_seen(connection: Connection, alert_id: uuid.UUID, at: datetime) -> AlertRow | None:
+    """Somebody saw the alert first at `at` (implies delivered). None if that was known."""
+    return await _rung(connection, "mark_seen", {"alert_id": alert_id, "at": at})
+
+
+async def accept(
+    connection: Connection, alert_id: uuid.UUID, *, by: str, answer: str | None, at: datetime
+) -> tuple[AlertRow | None, bool]:
+    """Accept a raised alert; implies delivered and seen. Gives the row and whether it changed.
+
+    Idempotent: a second acceptance changes nothing, nor does one of a withdrawn or closed alert
+    (the row says which). None if there is no such alert.
+    """
+    row = await lock_alert(connection, alert_id)
+    if row is None or row.state != RAISED:
+        return row, False
+    changed = await _rung(
+        connection, "accept", {"alert_id": alert_id, "by": by, "answer": answer, "at": at}
+    )
+    return (row, False) if changed is None else (changed, True)
+
+
+async def list_for_organisation(
+    connection: Connection,
+    organisation: str,
+    *,
+    after: Cursor | None = None,
+    limit: int = 100,
+    states: Sequence[str] | None = None,
+) -> list[AlertRow]:
+    """Alerts that `organisation` may see, oldest change first: an authority its own, a hospital
+    those of its visits except restricted people's. `states` None means all.
+    """
+    cursor = await connection.execute(
+        _SQL["list_for_organisation"],
+        {
+            "organisation": organisation,
+            "after_at": after.changed_at if after else None,
+            "after_id": after.alert_id if after else None,
+            "limit": limit,
+            "states": None if states is None else list(states),
+        },
+    )
+    return [_alert(row) for row in await cursor.fetchall()]
+
+
+async def save(connection: Connection, rows: Sequence[AlertRow]) -> None:
+    """Write `rows` whole; the caller holds their locks."""
+    if not rows:
+        return
+    async with connection.cursor() as cursor:
+        await cursor.executemany(_SQL["save"], [_parameters(row) for row in rows])
+
+
+async def _rung(connection: Connection, query: str, values: dict[str, Any]) -> AlertRow | None:
+    cursor = await connection.execute(_SQL[query], values)
+    row = await cursor.fetchone()
+    return None if row is None else _alert(row)
+
+
+def _parameters(row: AlertRow) -> dict[str, Any]:
+    values: dict[str, Any] = {one.name: getattr(row, one.name) for one in fields(row)}
+    values["visit_ids"] = list(row.visit_ids)
+    values["content"] = codec.encode(row.content)
+    return values
+
+
+def _alert(row: dict[str, Any]) -> AlertRow:
+    return AlertRow(
+        **{
+            **row,
+            "visit_ids": tuple(row["visit_ids"]),
+            "content": codec.decode_as(AlertChanged, bytes(row["content"])),
+        }
+    )

@@ -1,0 +1,143 @@
+"""What identity decided about each reported event, and the claim while it may be decided anew."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from halyard.postgres import Connection, load_queries
+from schemas.events import NhsNumberStatus
+
+_SQL = load_queries("stores", "claims.sql")
+
+EventKind = Literal["attendance", "flag"]
+
+
+class ClaimState(StrEnum):
+    """Where a reported event stands; all but the first two are ends."""
+
+    WAITING = "waiting"  # for a trace in flight
+    PROVISIONAL = "provisional"  # asserted of a flagged candidate; a trace will tell
+    VERIFIED = "verified"
+    UNRESOLVED = "unresolved"  # on the worklist
+    NOT_TRACED = "not_traced"
+    NOT_USED = "not_used"
+    REJECTED = "rejected"  # a flag whose record breaks a rule; the upload's answer says which
+
+    @property
+    def open(self) -> bool:
+        """True while a trace may still change it."""
+        return self in (ClaimState.WAITING, ClaimState.PROVISIONAL)
+
+    @property
+    def asserted(self) -> bool:
+        """True while a person is named on the bus."""
+        return self in (ClaimState.VERIFIED, ClaimState.PROVISIONAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One reported event. `key` is its source person, `person` whom we assert (pseudonym).
+
+    `priority` is that of the trace the claim asks for itself, None if it only waits behind others.
+    `revision` counts what was said of it on the bus. `event` is the reported event in the wire
+    format without the sender's bytes, None once retention has emptied it.
+    """
+
+    reported_event_id: uuid.UUID
+    key: str
+    event_kind: EventKind
+    visit_id: uuid.UUID | None
+    state: ClaimState
+    rule: str
+    indicator: NhsNumberStatus
+    received_at: datetime
+    decided_at: datetime
+    traceparent: str
+    priority: int | None = None
+    person: str | None = None
+    restricted: bool = False
+    revision: int = 0
+    number_token: str | None = None
+    demographic_token: str | None = None
+    event: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where to look for claims: keys, visits, and tokens of newly flagged people (back-match).
+
+    `since` bounds it, save for what is open.
+    """
+
+    keys: frozenset[str]
+    visits: frozenset[uuid.UUID]
+    numbers: frozenset[str]
+    demographics: frozenset[str]
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The lockable names of a claim in reach."""
+
+    key: str
+    visit_id: uuid.UUID | None
+    person: str | None
+    number_token: str | None
+    demographic_token: str | None
+    state: ClaimState
+
+
+_COLUMNS = tuple(item.name for item in fields(ClaimRow))
+
+
+async def scope(connection: Connection, reach: Reach) -> list[Touched]:
+    """What `load` would give, as lockable names."""
+    cursor = await connection.execute(_SQL["scope"], _parameters(reach))
+    return [
+        Touched(**{**row, "state": ClaimState(row["state"])}) for row in await cursor.fetchall()
+    ]
+
+
+async def load(connection: Connection, reach: Reach) -> list[ClaimRow]:
+    """Claims in reach and all of their keys and visits, in the order they were taken."""
+    cursor = await connection.execute(_SQL["load"], _parameters(reach))
+    return [_claim(row) for row in await cursor.fetchall()]
+
+
+async def put(connection: Connection, claims: Sequence[ClaimRow]) -> None:
+    """Insert claims, or update what was decided; new ones keep the order given."""
+    if claims:
+        columns: dict[str, list[Any]] = {
+            name: [getattr(claim, name) for claim in claims] for name in _COLUMNS
+        }
+        await connection.execute(_SQL["put"], columns)
+
+
+async def retain(connection: Connection, *, before: datetime) -> tuple[int, int]:
+    """Empty ended claims received before `before`, drop those not traced; gives both counts."""
+    forgotten = await connection.execute(_SQL["forget"], {"before": before})
+    emptied = await connection.execute(_SQL["empty"], {"before": before})
+    return emptied.rowcount, forgotten.rowcount
+
+
+def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime]:
+    return {
+        "keys": sorted(reach.keys),
+        "visits": sorted(reach.visits),
+        "numbers": sorted(reach.numbers),
+        "demographics": sorted(reach.demographics),
+        "since": reach.since,
+    }
+
+
+def _claim(row: dict[str, Any]) -> ClaimRow:
+    row["state"] = ClaimState(row["state"])
+    row["indicator"] = NhsNumberStatus(row["indicator"])
+    row["event"] = None if row["event"] is None else bytes(row["event"])
+    return ClaimRow(**row)

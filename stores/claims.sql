@@ -1,0 +1,80 @@
+-- name: scope
+-- What a decision about these keys, visits and newly flagged people may touch, for the locks
+with direct as (
+    select key, visit_id from claims
+    where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
+    union
+    select key, visit_id from claims where visit_id = any(%(visits)s::uuid[]) and received_at > %(since)s
+    union
+    select key, visit_id from claims
+    where number_token = any(%(numbers)s::text[]) and received_at > %(since)s
+        and event_kind = 'attendance' and state in ('waiting', 'unresolved', 'not_traced')
+    union
+    select key, visit_id from claims
+    where demographic_token = any(%(demographics)s::text[]) and received_at > %(since)s
+        and event_kind = 'attendance' and state in ('waiting', 'unresolved', 'not_traced')
+)
+select key, visit_id, person, number_token, demographic_token, state from claims
+where key in (select key from direct) and (received_at > %(since)s or state in ('waiting', 'provisional'))
+union all
+select key, visit_id, person, number_token, demographic_token, state from claims
+where visit_id in (select visit_id from direct) and received_at > %(since)s
+
+-- name: load
+with direct as (
+    select key, visit_id from claims
+    where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
+    union
+    select key, visit_id from claims where visit_id = any(%(visits)s::uuid[]) and received_at > %(since)s
+    union
+    select key, visit_id from claims
+    where number_token = any(%(numbers)s::text[]) and received_at > %(since)s
+        and event_kind = 'attendance' and state in ('waiting', 'unresolved', 'not_traced')
+    union
+    select key, visit_id from claims
+    where demographic_token = any(%(demographics)s::text[]) and received_at > %(since)s
+        and event_kind = 'attendance' and state in ('waiting', 'unresolved', 'not_traced')
+), wanted as (
+    select reported_event_id from claims
+    where key in (select key from direct)
+        and (received_at > %(since)s or state in ('waiting', 'provisional'))
+    union
+    select reported_event_id from claims
+    where visit_id in (select visit_id from direct) and received_at > %(since)s
+)
+select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
+       revision, number_token, demographic_token, received_at, decided_at, traceparent, event
+from claims join wanted using (reported_event_id)
+order by position
+
+-- name: put
+insert into claims (reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
+    restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, event)
+select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
+    restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, event
+from unnest(%(reported_event_id)s::uuid[], %(key)s::text[], %(event_kind)s::text[], %(visit_id)s::uuid[],
+    %(state)s::text[], %(rule)s::text[], %(indicator)s::text[], %(priority)s::smallint[], %(person)s::text[],
+    %(restricted)s::boolean[], %(revision)s::integer[], %(number_token)s::text[],
+    %(demographic_token)s::text[], %(received_at)s::timestamptz[], %(decided_at)s::timestamptz[],
+    %(traceparent)s::text[], %(event)s::bytea[]) with ordinality
+    as given (reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
+        restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, event,
+        place)
+order by place
+on conflict (reported_event_id) do update set
+    state = excluded.state,
+    rule = excluded.rule,
+    indicator = excluded.indicator,
+    priority = excluded.priority,
+    person = excluded.person,
+    restricted = excluded.restricted,
+    revision = excluded.revision,
+    decided_at = excluded.decided_at
+
+-- name: empty
+update claims set event = null, number_token = null, demographic_token = null
+where event is not null and received_at < %(before)s and state not in ('waiting', 'provisional')
+
+-- name: forget
+-- Who is not traced leaves nothing
+delete from claims where received_at < %(before)s and state in ('not_traced', 'not_used')

@@ -1,0 +1,55 @@
+"""What is to be sent: rows written in the transaction that decides it (DESIGN, delivery).
+
+The dispatcher claims them (`stores.deliveries`); this module only adds. The body is fixed here,
+so that a repeat on the wire carries the same id and the same bytes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+
+from halyard import ids
+from halyard.postgres import Connection, load_queries
+
+_SQL = load_queries("stores", "delivery_rows.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One body for one destination; `kind` is "alert", "match" or "receipt"."""
+
+    destination: str  # endpoint name of the directory
+    alert_id: uuid.UUID
+    version: int
+    kind: str
+    body: bytes = field(repr=False)
+    event_id: uuid.UUID  # what caused it
+    traceparent: str
+    due_at: datetime
+
+    @property
+    def delivery_id(self) -> uuid.UUID:
+        """Stable over attempts: derived from destination, alert, version and kind."""
+        return ids.derive("delivery", self.destination, str(self.alert_id), self.version, self.kind)
+
+
+async def add(connection: Connection, rows: Sequence[DeliveryRow]) -> None:
+    """Write `rows` in order and hint the dispatcher at them (heard after the commit)."""
+    if not rows:
+        return
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            _SQL["add"], [{**asdict(row), "delivery_id": row.delivery_id} for row in rows]
+        )
+    await connection.execute(_SQL["hint"])
+
+
+async def drop_unsent(connection: Connection, alert_ids: Sequence[uuid.UUID], at: datetime) -> None:
+    """Supersede every open row of `alert_ids`: they became restricted, and what was still to be
+    sent names places. Call it before `add`.
+    """
+    if alert_ids:
+        await connection.execute(_SQL["drop_unsent"], {"alert_ids": list(alert_ids), "at": at})

@@ -1,0 +1,12 @@
+-- name: add
+insert into deliveries (delivery_id, destination, alert_id, version, kind, body, due_at, event_id, traceparent)
+values (%(delivery_id)s, %(destination)s, %(alert_id)s, %(version)s, %(kind)s, %(body)s, %(due_at)s, %(event_id)s, %(traceparent)s)
+
+-- name: drop_unsent
+-- What a now restricted alert still had to send to anyone but the contact for restricted people
+update deliveries
+set state = 'superseded', done_at = %(at)s, lease_until = null
+where state = 'open' and alert_id = any(%(alert_ids)s::uuid[])
+
+-- name: hint
+select pg_notify('halyard_deliveries', '')

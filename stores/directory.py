@@ -1,0 +1,189 @@
+"""Who is connected: organisations, feeds, authorities, endpoints, credentials.
+
+Read from ``config/directory.toml`` at start, without a database: taking messages in must not
+depend on PostgreSQL. Secrets stand in the secrets file; here only their names or digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from halyard.errors import ConfigurationError
+
+OrganisationCode = Annotated[
+    str, Field(pattern=r"^[A-Z0-9]{3,9}$")
+]  # ODS code or 9-character GSS code
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Endpoint(_Entry):
+    """Where deliveries go: a webhook, signed with the secret of this name."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,60}$")
+    url: str = Field(pattern=r"^https?://")
+    secret: str
+
+
+class Hospital(_Entry):
+    """An organisation that sends attendances."""
+
+    ods: OrganisationCode
+    name: str
+    callback_name: str | None = None  # whom the authority rings
+    callback_phone: str | None = None
+    contact_endpoint: str | None = None  # the safeguarding contact told of a match
+    departments: dict[str, str] = Field(default_factory=dict)  # local code -> name to show
+
+
+class Feed(_Entry):
+    """One MLLP (or FHIR) stream of a hospital, known by what it says in MSH-3 and MSH-4."""
+
+    source: str = Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")
+    organisation: OrganisationCode
+    facility: str  # MSH-4.1
+    application: str | None = None  # MSH-3.1; any if not given
+    peers: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # networks it may connect from
+    fallback_charset: str = "windows-1252"
+    arrival_rule: Literal["default"] = "default"
+    timezone: str = "Europe/London"
+    # What a sender gets when the broker cannot take its message in time
+    broker_away: Literal["close", "AR"] = "close"
+
+
+class Authority(_Entry):
+    """A local authority with children's services."""
+
+    gss: OrganisationCode
+    name: str
+    alert_endpoint: str | None = None
+    restricted_endpoint: str | None = None  # the contact registered for restricted children
+    phone_office: str | None = None
+    phone_emergency: str | None = None
+    # "sender": every upload names a growing sequence; "received": order of receipt
+    file_sequence: Literal["sender", "received"] = "received"
+
+
+class Credential(_Entry):
+    """A bearer token of an organisation, by its SHA-256 (hex): never the token itself."""
+
+    organisation: OrganisationCode
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class _File(_Entry):
+    hospital: tuple[Hospital, ...] = ()
+    feed: tuple[Feed, ...] = ()
+    authority: tuple[Authority, ...] = ()
+    endpoint: tuple[Endpoint, ...] = ()
+    credential: tuple[Credential, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The directory, indexed."""
+
+    hospitals: dict[str, Hospital]
+    feeds: tuple[Feed, ...]
+    authorities: dict[str, Authority]
+    endpoints: dict[str, Endpoint]
+    credentials: tuple[Credential, ...]
+
+    def feed_for(self, application: str, facility: str, address: str) -> Feed | None:
+        """The feed that sends with this MSH-3.1 and MSH-4.1 from this IP address, if any."""
+        peer: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address)
+        if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
+            peer = peer.ipv4_mapped  # an IPv4 sender at a dual-stack listener
+        for feed in self.feeds:
+            if feed.facility != facility or feed.application not in (None, application):
+                continue
+            if any(peer in ipaddress.ip_network(network) for network in feed.peers):
+                return feed
+        return None
+
+    def organisation_of(self, token: str) -> str | None:
+        """Code of the organisation whose bearer token this is; compared in constant time."""
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        found = None
+        for credential in self.credentials:
+            if hmac.compare_digest(credential.sha256, digest):
+                found = credential.organisation
+        return found
+
+    def name_of(self, code: str) -> str:
+        """Name of a hospital or authority, else its code."""
+        if code in self.hospitals:
+            return self.hospitals[code].name
+        if code in self.authorities:
+            return self.authorities[code].name
+        return code
+
+
+def load_directory(path: Path) -> Directory:
+    """The directory in `path`. Raises `ConfigurationError` that names the entry and the rule."""
+    try:
+        file = _File.model_validate(tomllib.loads(path.expanduser().read_text()))
+    except OSError as error:
+        raise ConfigurationError(
+            f"The directory file {path} cannot be read ({type(error).__name__}); set "
+            "HALYARD_DIRECTORY_FILE."
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    except ValidationError as error:
+        places = "; ".join(
+            f"{'.'.join(str(part) for part in issue['loc'])}: {issue['msg']}"
+            for issue in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(f"{path}: {places}") from None
+    return _indexed(file, path)
+
+
+def _indexed(file: _File, path: Path) -> Directory:
+    directory = Directory(
+        hospitals={one.ods: one for one in file.hospital},
+        feeds=file.feed,
+        authorities={one.gss: one for one in file.authority},
+        endpoints={one.name: one for one in file.endpoint},
+        credentials=file.credential,
+    )
+    wanted = [(f"hospital {one.ods}", one.contact_endpoint) for one in file.hospital]
+    for authority in file.authority:
+        wanted.append((f"authority {authority.gss}", authority.alert_endpoint))
+        wanted.append((f"authority {authority.gss}", authority.restricted_endpoint))
+    for place, endpoint in wanted:
+        if endpoint is not None and endpoint not in directory.endpoints:
+            raise ConfigurationError(
+                f"{path}: {place} names endpoint {endpoint}, which is not there."
+            )
+    for kind, codes in (
+        ("hospitals", [one.ods for one in file.hospital]),
+        ("authorities", [one.gss for one in file.authority]),
+        ("endpoints", [one.name for one in file.endpoint]),
+    ):
+        if twice := sorted({code for code in codes if codes.count(code) > 1}):
+            raise ConfigurationError(f"{path}: {kind} listed twice: {', '.join(twice)}.")
+    for feed in file.feed:
+        for network in feed.peers:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ConfigurationError(
+                    f"{path}: feed {feed.source}: peers: {network} is not a network "
+                    "(10.1.0.0/16, or one address)."
+                ) from None
+        if feed.organisation not in directory.hospitals:
+            raise ConfigurationError(f"{path}: feed {feed.source} names an unknown hospital.")
+    if len({feed.source for feed in file.feed}) != len(file.feed):
+        raise ConfigurationError(f"{path}: two feeds have the same source.")
+    return directory

@@ -1,0 +1,109 @@
+"""Verified people the hub has a reason to know: the local index of the identity ladder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from halyard.postgres import Connection, load_queries
+
+_SQL = load_queries("stores", "identities.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPerson:
+    """A person as PDS gave them at `verified_at`; `postcode` is None when restricted.
+
+    `person` is the pseudonym under the store key; `demographic_tokens` are keyed digests of each
+    family name with the birth date. `flagged`: has or had a plan that is shown.
+    """
+
+    person: str
+    nhs_number: str = field(repr=False)
+    family: str | None = field(repr=False)
+    given: tuple[str, ...] = field(repr=False)
+    other_families: tuple[str, ...] = field(repr=False)
+    other_given: tuple[tuple[str, ...], ...] = field(repr=False)
+    birth_date: str | None = field(repr=False)
+    gender: str | None = field(repr=False)
+    postcode: str | None = field(repr=False)
+    restricted: bool
+    deceased: bool
+    demographic_tokens: tuple[str, ...]
+    verified_at: datetime
+    keep_until: datetime
+    flagged: bool = False
+    flagged_at: datetime | None = None
+
+
+async def known(
+    connection: Connection, *, persons: Iterable[str], demographics: Iterable[str]
+) -> list[KnownPerson]:
+    """The people of these pseudonyms, and flagged people with one of these tokens."""
+    cursor = await connection.execute(
+        _SQL["known"], {"persons": sorted(set(persons)), "demographics": sorted(set(demographics))}
+    )
+    return [_person(row) for row in await cursor.fetchall()]
+
+
+async def tokens(
+    connection: Connection, *, persons: Iterable[str], demographics: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Pseudonym to demographic tokens, of the same people as `known`: for locks, taken before."""
+    cursor = await connection.execute(
+        _SQL["tokens"], {"persons": sorted(set(persons)), "demographics": sorted(set(demographics))}
+    )
+    return {row["person"]: tuple(row["demographic_tokens"]) for row in await cursor.fetchall()}
+
+
+async def put(connection: Connection, people: Sequence[KnownPerson]) -> None:
+    """Insert or refresh people; a plan, once known, and the longest time to keep them stay."""
+    if people:
+        rows = orjson.dumps([_columns(one) for one in people]).decode()
+        for query in ("put", "drop_tokens", "put_tokens"):
+            await connection.execute(_SQL[query], {"rows": rows})
+
+
+async def purge(connection: Connection, *, now: datetime) -> int:
+    """Forget who has no plan within its 365 days and no visit within 48 hours; gives how many."""
+    await connection.execute(_SQL["unflag_ended"], {"now": now})
+    cursor = await connection.execute(_SQL["purge"], {"now": now})
+    return cursor.rowcount
+
+
+def _columns(one: KnownPerson) -> dict[str, Any]:
+    return {
+        "person": one.person,
+        "nhs_number": one.nhs_number,
+        "names": {
+            "family": one.family,
+            "given": one.given,
+            "other_families": one.other_families,
+            "other_given": one.other_given,
+        },
+        "birth_date": one.birth_date,
+        "gender": one.gender,
+        "postcode": None if one.restricted else one.postcode,
+        "restricted": one.restricted,
+        "deceased": one.deceased,
+        "demographic_tokens": one.demographic_tokens,
+        "verified_at": one.verified_at,
+        "flagged": one.flagged,
+        "flagged_at": one.flagged_at,
+        "keep_until": one.keep_until,
+    }
+
+
+def _person(row: dict[str, Any]) -> KnownPerson:
+    names = row.pop("names")
+    return KnownPerson(
+        **{**row, "demographic_tokens": tuple(row["demographic_tokens"])},
+        family=names["family"],
+        given=tuple(names["given"]),
+        other_families=tuple(names["other_families"]),
+        other_given=tuple(tuple(given) for given in names["other_given"]),
+    )

@@ -1,0 +1,68 @@
+-- name: known
+select person, nhs_number, names, birth_date, gender, postcode, restricted, deceased,
+       demographic_tokens, verified_at, flagged, flagged_at, keep_until
+from identities
+where person = any(%(persons)s::text[])
+union
+select person, nhs_number, names, birth_date, gender, postcode, restricted, deceased,
+       demographic_tokens, verified_at, flagged, flagged_at, keep_until
+from identities
+where flagged and person in
+    (select person from identity_demographics where token = any(%(demographics)s::text[]))
+order by person
+
+-- name: tokens
+select person, demographic_tokens from identities where person = any(%(persons)s::text[])
+union
+select person, demographic_tokens from identities
+where flagged and person in
+    (select person from identity_demographics where token = any(%(demographics)s::text[]))
+
+-- name: put
+insert into identities as known (person, nhs_number, names, birth_date, gender, postcode, restricted,
+    deceased, demographic_tokens, verified_at, flagged, flagged_at, keep_until)
+select person, nhs_number, names, birth_date, gender, postcode, restricted,
+    deceased, demographic_tokens, verified_at, flagged, flagged_at, keep_until
+from jsonb_to_recordset(%(rows)s::jsonb) as given (person text, nhs_number text, names jsonb,
+    birth_date text, gender text, postcode text, restricted boolean, deceased boolean,
+    demographic_tokens text[], verified_at timestamptz, flagged boolean, flagged_at timestamptz,
+    keep_until timestamptz)
+order by person
+on conflict (person) do update set
+    names = excluded.names,
+    birth_date = excluded.birth_date,
+    gender = excluded.gender,
+    postcode = excluded.postcode,
+    restricted = excluded.restricted,
+    deceased = excluded.deceased,
+    demographic_tokens = excluded.demographic_tokens,
+    verified_at = greatest(known.verified_at, excluded.verified_at),
+    flagged = known.flagged or excluded.flagged,
+    flagged_at = greatest(known.flagged_at, excluded.flagged_at),
+    keep_until = greatest(known.keep_until, excluded.keep_until)
+
+-- name: drop_tokens
+delete from identity_demographics as held
+using jsonb_to_recordset(%(rows)s::jsonb) as given (person text, demographic_tokens text[])
+where held.person = given.person and held.token <> all(given.demographic_tokens)
+
+-- name: put_tokens
+insert into identity_demographics (token, person)
+select token, person
+from jsonb_to_recordset(%(rows)s::jsonb) as given (person text, demographic_tokens text[]),
+    unnest(given.demographic_tokens) as token
+order by token, person
+on conflict do nothing
+
+-- name: unflag_ended
+-- A plan is shown for a year after its end; what matching has not folded yet is left alone
+update identities as known set flagged = false, keep_until = %(now)s::timestamptz + interval '48 hours'
+where flagged and flagged_at < %(now)s::timestamptz - interval '1 day'
+    and exists (select from flag_events where flag_events.person = known.person)
+    and not exists (select from flags where flags.person = known.person
+        and (flags.end_date is null or flags.end_date >= (%(now)s::timestamptz - interval '365 days')::date))
+
+-- name: purge
+delete from identities as known
+where keep_until < %(now)s::timestamptz
+    and not exists (select from claims where claims.person = known.person and claims.state = 'provisional')

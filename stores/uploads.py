@@ -1,0 +1,145 @@
+"""Uploads of authorities and the answer of each line (CP-ISUploadRecordResponse, CPR01–07)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from halyard.postgres import Connection, load_queries
+
+_SQL = load_queries("stores", "uploads.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an upload as it came in."""
+
+    upload_id: uuid.UUID
+    line: int
+    reported_event_id: uuid.UUID
+    authority: str
+    sequence: int
+    received_at: datetime
+    local_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one line; `detail` says in words what to do."""
+
+    code: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRow:
+    """An upload: complete when `expected` (told by its trailer) lines are answered."""
+
+    upload_id: uuid.UUID
+    authority: str
+    sequence: int
+    received_at: datetime
+    expected: int | None
+    answered: int
+
+    @property
+    def complete(self) -> bool:
+        """True when every line has its answer."""
+        return self.expected is not None and self.answered >= self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """A line and its answer; `code` is None until it is known."""
+
+    upload_id: uuid.UUID
+    line: int
+    reported_event_id: uuid.UUID
+    local_id: str | None = field(repr=False)
+    code: str | None
+    detail: str | None
+    answered_at: datetime | None
+
+
+async def register(
+    connection: Connection, lines: Sequence[Line], trailers: Sequence[Line]
+) -> set[uuid.UUID]:
+    """Know these uploads and lines; gives the events whose line another body has already taken.
+
+    Harmless to repeat; waits for another transaction that registers the same line.
+    """
+    everything = [*lines, *trailers]
+    if not everything:
+        return set()
+    await connection.execute(
+        _SQL["register_uploads"],
+        {
+            "uploads": [one.upload_id for one in everything],
+            "authorities": [one.authority for one in everything],
+            "sequences": [one.sequence for one in everything],
+            "received": [one.received_at for one in everything],
+        },
+    )
+    if not lines:
+        return set()
+    uploads = [one.upload_id for one in lines]
+    numbers = [one.line for one in lines]
+    await connection.execute(
+        _SQL["register_lines"],
+        {
+            "uploads": uploads,
+            "lines": numbers,
+            "events": [one.reported_event_id for one in lines],
+            "local_ids": [one.local_id for one in lines],
+        },
+    )
+    cursor = await connection.execute(_SQL["owners"], {"uploads": uploads, "lines": numbers})
+    owners = {
+        (row["upload_id"], row["line"]): row["reported_event_id"] for row in await cursor.fetchall()
+    }
+    return {
+        one.reported_event_id
+        for one in lines
+        if owners[one.upload_id, one.line] != one.reported_event_id
+    }
+
+
+async def expect(connection: Connection, upload_id: uuid.UUID, expected: int) -> None:
+    """The trailer told how many lines the upload has."""
+    await connection.execute(_SQL["expect"], {"upload_id": upload_id, "expected": expected})
+
+
+async def answer(
+    connection: Connection, answers: dict[uuid.UUID, Answer], *, now: datetime
+) -> None:
+    """Set the answers of reported events; a later answer replaces an earlier one."""
+    if answers:
+        ids = sorted(answers)
+        await connection.execute(
+            _SQL["answer"],
+            {
+                "events": ids,
+                "codes": [answers[one].code for one in ids],
+                "details": [answers[one].detail for one in ids],
+                "now": now,
+            },
+        )
+
+
+async def get(connection: Connection, upload_id: uuid.UUID) -> UploadRow | None:
+    """An upload, None if it is not known (yet)."""
+    cursor = await connection.execute(_SQL["upload"], {"upload_id": upload_id})
+    row = await cursor.fetchone()
+    return None if row is None else UploadRow(**row)
+
+
+async def answers(
+    connection: Connection, upload_id: uuid.UUID, *, after: int = 0, limit: int = 1000
+) -> list[AnswerRow]:
+    """Lines of an upload after line `after`, in order."""
+    cursor = await connection.execute(
+        _SQL["answers"], {"upload_id": upload_id, "after": after, "limit": limit}
+    )
+    return [AnswerRow(**row) for row in await cursor.fetchall()]

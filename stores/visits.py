@@ -1,0 +1,135 @@
+"""Visits: every asserted event of a visit, and what they fold to (correctness rules 5 and 12)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from halyard.postgres import Connection, load_queries
+from schemas import codec
+from schemas.events import AttendanceVerified, Moment
+
+_SQL = load_queries("stores", "visits.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class VisitEvent:
+    """What identity says now of one reported event: the highest revision seen."""
+
+    reported_event_id: uuid.UUID
+    revision: int
+    retracted: bool
+    visit_id: uuid.UUID
+    source_patient: str
+    person: str
+    received_at: datetime
+    traceparent: str
+    event: AttendanceVerified
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A folded visit. `arrived` is None unless it is live; `department` is the hospital's code."""
+
+    visit_id: uuid.UUID
+    source_patient: str
+    person: str | None
+    hospital: str  # ODS code
+    live: bool
+    state: str  # present, departed, cancelled, none
+    arrived: Moment | None
+    received_at: datetime  # of the first arrival, else of the first event
+    late: bool
+    provisional: bool
+    restricted: bool
+    department: str | None = None
+    site_ods: str | None = None
+    admission_method: str | None = None
+    mode_of_arrival: str | None = None
+    reason: str | None = field(default=None, repr=False)
+
+
+async def events_of_visits(
+    connection: Connection, visit_ids: Iterable[uuid.UUID]
+) -> list[VisitEvent]:
+    """Every stored event of `visit_ids`; the caller holds the visits' locks."""
+    cursor = await connection.execute(
+        _SQL["events_of_visits"], {"visit_ids": sorted(set(visit_ids))}
+    )
+    return [
+        VisitEvent(
+            **{
+                **row,
+                "event": codec.decode_as(AttendanceVerified, bytes(row["event"])),
+            }
+        )
+        for row in await cursor.fetchall()
+    ]
+
+
+async def save_events(connection: Connection, events: Sequence[VisitEvent]) -> None:
+    """Store `events` (each reported event once); a higher stored revision stays."""
+    if not events:
+        return
+    await connection.execute(
+        _SQL["save_events"],
+        {
+            "reported_event_ids": [one.reported_event_id for one in events],
+            "revisions": [one.revision for one in events],
+            "retracted": [one.retracted for one in events],
+            "visit_ids": [one.visit_id for one in events],
+            "source_patients": [one.source_patient for one in events],
+            "persons": [one.person for one in events],
+            "received_at": [one.received_at for one in events],
+            "traceparents": [one.traceparent for one in events],
+            "events": [codec.encode(one.event) for one in events],
+        },
+    )
+
+
+async def persons_of_visits(connection: Connection, visit_ids: Iterable[uuid.UUID]) -> set[str]:
+    """Whom the stored folds and events of `visit_ids` name."""
+    cursor = await connection.execute(
+        _SQL["persons_of_visits"], {"visit_ids": sorted(set(visit_ids))}
+    )
+    return {row["person"] for row in await cursor.fetchall()}
+
+
+async def save(connection: Connection, visits: Sequence[Visit], at: datetime) -> None:
+    """Write the folded `visits` (each once) whole."""
+    if not visits:
+        return
+    arrived = [visit.arrived for visit in visits]
+    values: dict[str, list[Any]] = {
+        one.name: [getattr(visit, one.name) for visit in visits]
+        for one in fields(Visit)
+        if one.name != "arrived"
+    }
+    values["arrived_at"] = [one.utc if one else None for one in arrived]
+    values["arrived_offset"] = [one.offset_minutes if one else 0 for one in arrived]
+    values["arrived_repeated"] = [one.repeated_hour if one else False for one in arrived]
+    values["changed_at"] = [at] * len(visits)
+    await connection.execute(_SQL["save"], values)
+
+
+async def of_persons(
+    connection: Connection, persons: Iterable[str], visit_ids: Iterable[uuid.UUID]
+) -> list[Visit]:
+    """Visits that name one of `persons`, and those of `visit_ids` whomever they name."""
+    cursor = await connection.execute(
+        _SQL["of_persons"],
+        {"persons": sorted(set(persons)), "visit_ids": sorted(set(visit_ids))},
+    )
+    return [_visit(row) for row in await cursor.fetchall()]
+
+
+def _visit(row: dict[str, Any]) -> Visit:
+    values = {key: value for key, value in row.items() if not key.startswith("arrived_")}
+    del values["changed_at"]
+    arrived = None
+    if row["arrived_at"] is not None:
+        arrived = Moment(row["arrived_at"], row["arrived_offset"], row["arrived_repeated"])
+    return Visit(**values, arrived=arrived)

@@ -1,0 +1,49 @@
+-- name: events_of_visits
+select * from visit_events where visit_id = any(%(visit_ids)s::uuid[])
+
+-- name: save_events
+-- A lower revision never replaces a higher one, whatever the order of arrival
+insert into visit_events
+    (reported_event_id, revision, retracted, visit_id, source_patient, person, received_at, traceparent, event)
+select * from unnest(
+    %(reported_event_ids)s::uuid[], %(revisions)s::integer[], %(retracted)s::boolean[],
+    %(visit_ids)s::uuid[], %(source_patients)s::text[], %(persons)s::text[],
+    %(received_at)s::timestamptz[], %(traceparents)s::text[], %(events)s::bytea[])
+on conflict (reported_event_id) do update set
+    revision = excluded.revision, retracted = excluded.retracted, visit_id = excluded.visit_id,
+    source_patient = excluded.source_patient, person = excluded.person,
+    received_at = excluded.received_at, traceparent = excluded.traceparent, event = excluded.event
+where excluded.revision > visit_events.revision
+
+-- name: save
+insert into visits (
+    visit_id, source_patient, person, hospital, live, state, arrived_at, arrived_offset,
+    arrived_repeated, received_at, late, provisional, restricted, department, site_ods,
+    admission_method, mode_of_arrival, reason, changed_at
+)
+select * from unnest(
+    %(visit_id)s::uuid[], %(source_patient)s::text[], %(person)s::text[], %(hospital)s::text[],
+    %(live)s::boolean[], %(state)s::text[], %(arrived_at)s::timestamptz[],
+    %(arrived_offset)s::integer[], %(arrived_repeated)s::boolean[], %(received_at)s::timestamptz[],
+    %(late)s::boolean[], %(provisional)s::boolean[], %(restricted)s::boolean[],
+    %(department)s::text[], %(site_ods)s::text[], %(admission_method)s::text[],
+    %(mode_of_arrival)s::text[], %(reason)s::text[], %(changed_at)s::timestamptz[])
+on conflict (visit_id) do update set
+    source_patient = excluded.source_patient, person = excluded.person,
+    hospital = excluded.hospital, live = excluded.live, state = excluded.state,
+    arrived_at = excluded.arrived_at, arrived_offset = excluded.arrived_offset,
+    arrived_repeated = excluded.arrived_repeated, received_at = excluded.received_at,
+    late = excluded.late, provisional = excluded.provisional, restricted = excluded.restricted,
+    department = excluded.department, site_ods = excluded.site_ods,
+    admission_method = excluded.admission_method, mode_of_arrival = excluded.mode_of_arrival,
+    reason = excluded.reason, changed_at = excluded.changed_at
+
+-- name: persons_of_visits
+select person from visits where visit_id = any(%(visit_ids)s::uuid[]) and person is not null
+union
+select person from visit_events where visit_id = any(%(visit_ids)s::uuid[])
+
+-- name: of_persons
+select * from visits where person = any(%(persons)s::text[])
+union
+select * from visits where visit_id = any(%(visit_ids)s::uuid[])

@@ -1,0 +1,63 @@
+"""What follows from one attempt: pure, with the randomness passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connectors.webhook.sender import Delivered, Refused, Result, Retry
+from halyard.settings import DeliverySettings
+
+Random = Callable[[], float]
+"""Gives a number from 0 (included) to 1 (excluded)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The receiver has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try once more in `after_seconds`; `pause_seconds` if the whole destination must wait."""
+
+    reason: str
+    after_seconds: float
+    pause_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The receiver refuses this one for good: set it aside, alone."""
+
+    reason: str
+
+
+Decision = Complete | Again | Park
+
+
+def decide(
+    result: Result, *, attempts: int, settings: DeliverySettings, random: Random
+) -> Decision:
+    """What to do after the attempt number `attempts` (from 1) ended with `result`."""
+    match result:
+        case Delivered():
+            return Complete()
+        case Refused(status):
+            return Park(f"status-{status}")
+        case Retry(reason, destination_down, asked):
+            # A receiver may ask for a pause (Retry-After), but not for a longer one than ours
+            wished = min(asked or 0.0, settings.max_retry_seconds)
+            return Again(
+                reason,
+                after_seconds=max(back_off(attempts, settings, random), wished),
+                pause_seconds=max(settings.breaker_seconds, wished) if destination_down else None,
+            )
+
+
+def back_off(attempts: int, settings: DeliverySettings, random: Random) -> float:
+    """Seconds to wait after `attempts` attempts: doubling up to the longest, ± a quarter, so that
+    what failed together does not come back together.
+    """
+    doubled = settings.first_retry_seconds * 2.0 ** min(max(attempts, 1) - 1, 30)
+    return min(doubled, settings.max_retry_seconds) * (0.75 + 0.5 * random())

@@ -1,0 +1,1 @@
+"""Who is each event about? The ladder decides from what is known, or files a trace request."""

@@ -1,0 +1,94 @@
+"""Carries an answer of PDS to every claim that waits for it, key by key."""
+
+from __future__ import annotations
+
+from connectors.pds.outcomes import PdsRecord
+from schemas.events import AttendanceReported
+from stores.claims import ClaimRow, ClaimState
+from stores.identities import KnownPerson
+from stores.trace_requests import TraceRequest
+from streams.identity import flags, release
+from streams.identity.answers import Judgement, TraceAnswer, judge, refusal
+from streams.identity.evidence import known_person
+from streams.identity.ledger import Ledger
+
+
+def answer(ledger: Ledger, trace: TraceRequest, keys: list[str], said: TraceAnswer) -> None:
+    """Decide anew what waits in `keys` behind `trace`, and end the trace.
+
+    Claims that asked this question are judged by the answer itself; others of their key go with
+    the person it verified if they fit them (rule ``key-evidence``); the rest ask their own.
+    """
+    ledger.finish(trace, said.outcome.rule)
+    waiting = [row for key in keys for row in ledger.of_key(key) if row.state.open]
+    judged = [
+        (row, judge(said, ledger.evidence(row)))
+        for row in waiting
+        if ledger.fingerprint(ledger.evidence(row)) == trace.fingerprint
+    ]
+    verified = [(row, one, one.record) for row, one in judged if one.record is not None]
+    for row, one, record in verified:
+        _verify(ledger, row, one, _person(ledger, record))
+    if verified:
+        _release_keys(ledger, waiting, verified)
+    for row, one in judged:  # what only follows is ended when its key settles
+        if row.priority and ledger.claim(row.reported_event_id).state.open:
+            _refuse(ledger, row, one, said)
+    _doubt_candidates(ledger, judged, waiting)
+    release.settle(ledger, keys)
+
+
+def _person(ledger: Ledger, record: PdsRecord) -> KnownPerson:
+    return known_person(
+        record,
+        keys=ledger.limits.keys,
+        verified_at=ledger.now,
+        keep_until=ledger.now,
+    )
+
+
+def _verify(ledger: Ledger, row: ClaimRow, one: Judgement, person: KnownPerson) -> None:
+    row = ledger.claim(row.reported_event_id)
+    if row.state is ClaimState.VERIFIED:
+        return  # released by another claim of its visit
+    if row.event_kind == "flag":
+        flags.hold(ledger, row, person, one.rule, one.basis, superseded=one.superseded)
+    else:
+        release.verify(ledger, row, person, one.rule, one.basis)
+
+
+def _release_keys(
+    ledger: Ledger,
+    waiting: list[ClaimRow],
+    verified: list[tuple[ClaimRow, Judgement, PdsRecord]],
+) -> None:
+    """Flags of a verified key; its attendances went along in `release.verify`."""
+    people = {row.key: _person(ledger, record) for row, _, record in verified}
+    for seen in waiting:
+        row, person = ledger.claim(seen.reported_event_id), people.get(seen.key)
+        if person is None or row.event_kind != "flag" or not row.state.open:
+            continue
+        if ledger.standing(row, person).compatible:
+            flags.release_compatible(ledger, row, person)
+
+
+def _refuse(ledger: Ledger, row: ClaimRow, one: Judgement, said: TraceAnswer) -> None:
+    ledger.transition(row, ClaimState.UNRESOLVED, one.rule, one.indicator)
+    if not isinstance(ledger.event(row), AttendanceReported):
+        ledger.answer(row, refusal(said))
+
+
+def _doubt_candidates(
+    ledger: Ledger, judged: list[tuple[ClaimRow, Judgement]], waiting: list[ClaimRow]
+) -> None:
+    """Take back what only followed a candidate whom the answer did not confirm."""
+    refuted = {
+        (row.key, row.person)
+        for row, _ in judged
+        if row.person and ledger.claim(row.reported_event_id).person != row.person
+    }
+    people = {person for _, person in refuted}
+    for seen in waiting:
+        row = ledger.claim(seen.reported_event_id)
+        if row.state is ClaimState.PROVISIONAL and row.priority is None and row.person in people:
+            release.wait(ledger, row, "behind-trace", None)

@@ -1,0 +1,160 @@
+"""What an answer of PDS means for one claim: verified or not, by which rule. Pure.
+
+The same answer is judged for each claim that asked the question, because two claims may have the
+same number and different names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.pds.comparison import compare, compare_search
+from connectors.pds.outcomes import (
+    Bug,
+    Found,
+    GetOutcome,
+    Invalidated,
+    InvalidNumber,
+    NotFound,
+    NotSearchable,
+    PdsRecord,
+    RateLimited,
+    Superseded,
+    TokenRefused,
+    TooMany,
+    Unavailable,
+)
+from connectors.pds.search import Searched
+from schemas.events import NhsNumberStatus
+from stores.directory import Authority
+from stores.uploads import Answer
+from streams.identity.evidence import Evidence
+
+PdsAnswer = (
+    Found | Superseded | Invalidated | NotFound | TooMany | InvalidNumber | NotSearchable | Bug
+)
+"""Outcomes that are an answer; the rest is asked again."""
+
+_FUZZY: Final = "fuzzy_names_and_birth_date"
+
+
+@dataclass(frozen=True, slots=True)
+class TraceAnswer:
+    """An answer and how it was come by. `query`: the search that decided, None for a GET."""
+
+    outcome: PdsAnswer
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`record` is there only if the claim is verified to be this person's."""
+
+    rule: str
+    indicator: NhsNumberStatus
+    basis: str = ""
+    record: PdsRecord | None = None
+    superseded: bool = False
+
+
+def answer_of(
+    outcome: GetOutcome | Searched,
+) -> TraceAnswer | Unavailable | RateLimited | TokenRefused:
+    """The answer in an outcome, or the reason to ask again."""
+    found = outcome.outcome if isinstance(outcome, Searched) else outcome
+    if isinstance(found, Unavailable | RateLimited | TokenRefused):
+        return found
+    return TraceAnswer(found, outcome.query if isinstance(outcome, Searched) else None)
+
+
+def judge(answer: TraceAnswer, evidence: Evidence) -> Judgement:
+    """What `answer` means for a claim that asked this question."""
+    outcome = answer.outcome
+    if isinstance(outcome, Found | Superseded):
+        return _judge_record(answer, outcome, evidence)
+    return Judgement(outcome.rule, _INDICATORS[type(outcome)])
+
+
+def _judge_record(
+    answer: TraceAnswer, outcome: Found | Superseded, evidence: Evidence
+) -> Judgement:
+    superseded = isinstance(outcome, Superseded)
+    if isinstance(outcome, Superseded):
+        fields = compare(evidence.claim, outcome.record, requested=outcome.requested)
+    elif answer.query is not None:
+        fields = compare_search(
+            evidence.claim, outcome.record, score=outcome.score, fuzzy=answer.query == _FUZZY
+        )
+    else:
+        fields = compare(evidence.claim, outcome.record)
+    if not fields.verified:
+        return Judgement(fields.rule, NhsNumberStatus.NEEDS_RESOLUTION)
+    return Judgement(
+        rule=f"{fields.rule}.superseded" if superseded else fields.rule,
+        indicator=NhsNumberStatus.VERIFIED,
+        basis="pds-get" if answer.query is None else "pds-search",
+        record=outcome.record,
+        superseded=superseded,
+    )
+
+
+_INDICATORS: Final[dict[type[PdsAnswer], NhsNumberStatus]] = {
+    Invalidated: NhsNumberStatus.NEEDS_RESOLUTION,
+    InvalidNumber: NhsNumberStatus.NEEDS_RESOLUTION,
+    NotFound: NhsNumberStatus.NO_OR_MULTIPLE_MATCH,
+    TooMany: NhsNumberStatus.NO_OR_MULTIPLE_MATCH,
+    NotSearchable: NhsNumberStatus.TRACE_REQUIRED,
+    Bug: NhsNumberStatus.TRACE_REQUIRED,
+}
+
+# CP-ISUploadRecordResponse codes, each with what the authority is to do
+ACCEPTED: Final = Answer("CPR06", "held: the NHS number is verified")
+SUPERSEDED: Final = Answer(
+    "CPR05", "held on the successor: the NHS number was superseded, take over the new one"
+)
+RESTRICTED_HELD: Final = Answer("CPR02", "held on the restricted path")
+RESTRICTED_REFUSED: Final = Answer(
+    "CPR02", "not held: register a contact for restricted children, then send the record again"
+)
+NO_MATCH: Final = Answer(
+    "CPR01", "not held: PDS has no match, or more than one; it is on the worklist"
+)
+NO_EVIDENCE: Final = Answer(
+    "CPR01", "not held: neither an NHS number nor names and birth date to search with"
+)
+CONFLICT: Final = Answer(
+    "CPR03", "not held: number and details are not one person's; it is on the worklist"
+)
+MALFORMED: Final = Answer("CPR04", "not held: this cannot be an NHS number; correct it")
+INVALIDATED: Final = Answer(
+    "CPR07", "not held: number invalidated; ask the NHS for the child's record"
+)
+NOT_ASKED: Final = Answer("CPR07", "not held: PDS could not be asked; it is on the worklist")
+
+
+def refusal(answer: TraceAnswer) -> Answer:
+    """The upload's answer to a flag that `answer` did not verify."""
+    match answer.outcome:
+        case Found() | Superseded():
+            return CONFLICT
+        case Invalidated():
+            return INVALIDATED
+        case InvalidNumber():
+            return MALFORMED
+        case NotSearchable():
+            return NO_EVIDENCE
+        case Bug():
+            return NOT_ASKED
+        case _:
+            return NO_MATCH
+
+
+def acceptance(
+    *, restricted: bool, superseded: bool, authority: Authority | None
+) -> tuple[Answer, bool]:
+    """The upload's answer to a verified flag, and whether the flag is held."""
+    if restricted:
+        held = authority is not None and authority.restricted_endpoint is not None
+        return (RESTRICTED_HELD if held else RESTRICTED_REFUSED), held
+    return (SUPERSEDED if superseded else ACCEPTED), True

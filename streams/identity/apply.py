@@ -1,0 +1,181 @@
+"""Between the ledger and PostgreSQL: locks, loading, writing. One transaction, the caller's.
+
+Locks (correctness rules 1, 6, 10) are advisory and named: ``key:`` a source person, ``ivisit:`` a
+visit, ``tok:`` a person's pseudonym, or family name + birth date. Both sides of every race take
+them before they load: an arrival those of its number and demographics, a flag the same, a release
+those of everything it may touch. What may be touched is read first without locks; if the load
+then finds more than is locked, the transaction starts again with the larger set.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from halyard import postgres
+from halyard.errors import TransientError
+from halyard.postgres import Connection
+from stores import claims, identities, outbox, parked, trace_requests, uploads, worklist
+from stores.claims import ClaimRow, Reach, Touched
+from stores.identities import KnownPerson
+from streams.identity.changes import Limits
+from streams.identity.evidence import Evidence
+from streams.identity.ledger import Ledger
+
+ATTEMPTS: Final = 6
+"""How often a transaction may start again with more locks."""
+
+
+class LockSetGrew(TransientError):
+    """What may be touched grew while locks were taken; the batch is taken again with more."""
+
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """What a batch starts from: its keys, visits, and the tokens of its events.
+
+    `flag_numbers`, `flag_demographics`: of people who may become flagged in this batch.
+    `people`: whom PDS just answered with.
+    """
+
+    keys: frozenset[str] = frozenset()
+    visits: frozenset[uuid.UUID] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    demographics: frozenset[str] = frozenset()
+    flag_numbers: frozenset[str] = frozenset()
+    flag_demographics: frozenset[str] = frozenset()
+    evidence: Mapping[uuid.UUID, Evidence] = field(default_factory=dict)
+
+
+async def open_ledger(
+    connection: Connection,
+    limits: Limits,
+    seeds: Seeds,
+    *,
+    now: datetime,
+    new_id: Callable[[], uuid.UUID],
+    more_locks: frozenset[str],
+) -> Ledger:
+    """Take the locks, then load all that decisions about `seeds` may touch.
+
+    Raises `LockSetGrew` with the names to take in the next attempt.
+    """
+    people = await identities.tokens(
+        connection, persons=seeds.numbers, demographics=seeds.demographics
+    )
+    touched = await claims.scope(connection, _reach(limits, seeds, people, now))
+    held = frozenset(_names(seeds, people, touched)) | more_locks
+    await postgres.lock(connection, held)
+
+    persons = seeds.numbers | {one.person for one in touched if one.person is not None}
+    known = await identities.known(connection, persons=persons, demographics=seeds.demographics)
+    people = {one.person: one.demographic_tokens for one in known}
+    rows = await claims.load(connection, _reach(limits, seeds, people, now))
+    needed = frozenset(_names(seeds, people, [_touched(row) for row in rows]))
+    if not needed <= held:
+        raise LockSetGrew(needed | held)
+    return await _books(connection, limits, seeds, rows, known, now=now, new_id=new_id)
+
+
+async def _books(
+    connection: Connection,
+    limits: Limits,
+    seeds: Seeds,
+    rows: list[ClaimRow],
+    known: list[KnownPerson],
+    *,
+    now: datetime,
+    new_id: Callable[[], uuid.UUID],
+) -> Ledger:
+    keys = seeds.keys | {row.key for row in rows}
+    held = await parked.load(connection, keys)
+    ledger = Ledger(
+        limits,
+        now=now,
+        new_id=new_id,
+        claims=rows,
+        persons=known,
+        parked=held,
+        evidence=seeds.evidence,
+    )
+    prints = {ledger.fingerprint(one) for one in seeds.evidence.values() if one.traceable}
+    traces = await trace_requests.load(
+        connection,
+        ids={one.trace_id for one in held},
+        fingerprints=prints | ledger.questions(),
+    )
+    ledger.learn_traces(traces)
+    return ledger
+
+
+async def write(connection: Connection, ledger: Ledger) -> set[int]:
+    """Write what the ledger decided; gives the outbox lanes to publish after the commit."""
+    changes = ledger.changes
+    for trace_id, outcome in changes.finished.items():
+        await trace_requests.finish(connection, trace_id, outcome)
+    await claims.put(connection, [ledger.claim(one) for one in changes.claims])
+    known = [ledger.person(one) for one in sorted(changes.persons)]
+    await identities.put(connection, [one for one in known if one is not None])
+    await trace_requests.add(connection, changes.new_traces)
+    await trace_requests.raise_priorities(connection, changes.priorities)
+    after = [(key, ledger.parked(key)) for key in sorted(changes.keys)]
+    await parked.put(connection, [one for _, one in after if one is not None])
+    await parked.free(connection, [key for key, one in after if one is None])
+    await trace_requests.cancel_orphans(connection, changes.left_traces)
+    await worklist.add(connection, list(changes.worklist.values()))
+    await worklist.close(connection, changes.closed, now=ledger.now)
+    await uploads.answer(connection, changes.answers, now=ledger.now)
+    return await outbox.add(connection, changes.entries)
+
+
+def _reach(
+    limits: Limits, seeds: Seeds, people: Mapping[str, tuple[str, ...]], now: datetime
+) -> Reach:
+    demographics = set(seeds.flag_demographics)
+    for person in seeds.flag_numbers:
+        demographics.update(people.get(person, ()))
+    return Reach(
+        keys=seeds.keys,
+        visits=seeds.visits,
+        numbers=seeds.flag_numbers,
+        demographics=frozenset(demographics) if seeds.flag_numbers else frozenset(),
+        since=now - limits.backmatch,
+    )
+
+
+def _names(
+    seeds: Seeds, people: Mapping[str, tuple[str, ...]], touched: Iterable[Touched]
+) -> set[str]:
+    names = {f"key:{key}" for key in seeds.keys}
+    names |= {f"ivisit:{visit}" for visit in seeds.visits}
+    tokens: set[str | None] = {*seeds.numbers, *seeds.demographics, *people}
+    tokens |= seeds.flag_numbers | seeds.flag_demographics
+    for person in seeds.flag_numbers:
+        tokens.update(people.get(person, ()))
+    for one in touched:
+        names.add(f"key:{one.key}")
+        if one.visit_id is not None:
+            names.add(f"ivisit:{one.visit_id}")
+        tokens.add(one.person)
+        if one.state.open:
+            # its trace is guarded by what it asks
+            tokens |= {one.number_token, one.demographic_token}
+    return names | {f"tok:{token}" for token in tokens if token is not None}
+
+
+def _touched(row: ClaimRow) -> Touched:
+    return Touched(
+        key=row.key,
+        visit_id=row.visit_id,
+        person=row.person,
+        number_token=row.number_token,
+        demographic_token=row.demographic_token,
+        state=row.state,
+    )

@@ -1,0 +1,57 @@
+"""What the ladder is told, and what it wants written."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from halyard.nhs_number import NumberProfile, profile_for
+from halyard.privacy import Keys
+from halyard.settings import Settings
+from stores.directory import Directory
+from stores.outbox import Entry
+from stores.trace_requests import TraceRequest
+from stores.uploads import Answer
+from stores.worklist import WorklistEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The ladder's settings, and who is connected."""
+
+    keys: Keys
+    profile: NumberProfile
+    directory: Directory
+    verified_for: timedelta
+    backmatch: timedelta
+    adult_age: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written, in this order of kinds."""
+
+    finished: dict[uuid.UUID, str] = field(default_factory=dict)
+    claims: dict[uuid.UUID, None] = field(default_factory=dict)
+    persons: set[str] = field(default_factory=set)
+    keys: set[str] = field(default_factory=set)
+    new_traces: list[TraceRequest] = field(default_factory=list)
+    priorities: dict[uuid.UUID, int] = field(default_factory=dict)
+    left_traces: set[uuid.UUID] = field(default_factory=set)
+    entries: list[Entry] = field(default_factory=list)
+    worklist: dict[uuid.UUID, WorklistEntry] = field(default_factory=dict)
+    closed: dict[uuid.UUID, str] = field(default_factory=dict)
+    answers: dict[uuid.UUID, Answer] = field(default_factory=dict)
+
+
+def limits_of(settings: Settings, keys: Keys, directory: Directory) -> Limits:
+    """The limits in `settings`."""
+    return Limits(
+        keys=keys,
+        profile=profile_for(settings.profile),
+        directory=directory,
+        verified_for=timedelta(days=settings.identity.verified_for_days),
+        backmatch=timedelta(hours=settings.identity.backmatch_hours),
+        adult_age=settings.identity.adult_age_years,
+    )

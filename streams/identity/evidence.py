@@ -1,0 +1,210 @@
+"""What an event says of its person, made comparable; and how that stands to a known person."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from connectors.pds.comparison import Agreement, Comparison, compare
+from connectors.pds.outcomes import PdsRecord
+from halyard import nhs_number
+from halyard.names import normalise_name
+from halyard.nhs_number import NhsNumberOutcome, NumberProfile
+from halyard.privacy import Keys
+from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim
+from stores.identities import KnownPerson
+
+_DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
+_PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?", re.ASCII)
+_AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
+
+Reported = AttendanceReported | FlagSubmitted
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The claim with its number judged: `claim.nhs_number` is ten digits, or None if unusable.
+
+    `number_token` is the pseudonym of that number, `demographic_token` stands for family name and
+    full birth date; None where these are not there.
+    """
+
+    number: NhsNumberOutcome
+    claim: PersonClaim = field(repr=False)
+    number_token: str | None
+    demographic_token: str | None
+
+    @property
+    def searchable(self) -> bool:
+        """True if family name and birth date are there: the least a search needs."""
+        return self.demographic_token is not None
+
+    @property
+    def traceable(self) -> bool:
+        """True if PDS can be asked at all."""
+        return self.number_token is not None or self.searchable
+
+
+def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile) -> Evidence:
+    """Judge the number and make the tokens."""
+    claim = claim or PersonClaim()
+    judged = nhs_number.parse(claim.nhs_number, profile=profile)
+    return Evidence(
+        number=judged.outcome,
+        claim=replace(claim, nhs_number=judged.number),
+        number_token=keys.person(judged.number) if judged.number else None,
+        demographic_token=demographic_token(keys, claim.family, claim.birth_date),
+    )
+
+
+def demographic_token(keys: Keys, family: str | None, birth_date: str | None) -> str | None:
+    """Keyed digest of family name and full birth date; None if either is missing."""
+    name = normalise_name(family)
+    if not name or birth_date is None or not _DAY.fullmatch(birth_date):
+        return None
+    return keys.token("demographic", name, birth_date)
+
+
+def search_fingerprint(keys: Keys, evidence: Evidence) -> str:
+    """What makes two searches the same question."""
+    claim = evidence.claim
+    return keys.token(
+        "search",
+        normalise_name(claim.family),
+        "|".join(normalise_name(given) for given in claim.given),
+        claim.birth_date or "",
+        (claim.gender or "").casefold(),
+    )
+
+
+def known_person(
+    record: PdsRecord, *, keys: Keys, verified_at: datetime, keep_until: datetime
+) -> KnownPerson:
+    """A record of PDS as a person of the local index."""
+    families = (record.family, *record.other_families)
+    tokens = {demographic_token(keys, family, record.birth_date) for family in families}
+    return KnownPerson(
+        person=keys.person(record.nhs_number),
+        nhs_number=record.nhs_number,
+        family=record.family,
+        given=record.given,
+        other_families=record.other_families,
+        other_given=record.other_given,
+        birth_date=record.birth_date,
+        gender=record.gender,
+        postcode=None if record.restricted else record.postcode,
+        restricted=record.restricted,
+        deceased=record.deceased,
+        demographic_tokens=tuple(sorted(token for token in tokens if token)),
+        verified_at=verified_at,
+        keep_until=keep_until,
+    )
+
+
+def compare_known(evidence: Evidence, person: KnownPerson) -> Comparison:
+    """Field by field, with the rules that hold for an answer of PDS."""
+    record = PdsRecord(
+        nhs_number=person.nhs_number,
+        family=person.family,
+        given=person.given,
+        other_families=person.other_families,
+        other_given=person.other_given,
+        birth_date=person.birth_date,
+        gender=person.gender,
+        postcode=person.postcode,
+        restricted=person.restricted,
+    )
+    return compare(evidence.claim, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an event's evidence stands to one known person."""
+
+    person: KnownPerson
+    fields: Comparison
+
+    @property
+    def names_and_birth_date(self) -> bool:
+        """Family, given and birth date agree; a placeholder is no agreement."""
+        return (
+            self.fields.family in _AGREED
+            and self.fields.given in _AGREED
+            and self.fields.birth_date is Agreement.AGREES
+        )
+
+    @property
+    def number(self) -> bool:
+        """The number is the same."""
+        return self.fields.number is Agreement.AGREES
+
+    @property
+    def full(self) -> bool:
+        """Number, names and birth date agree."""
+        return self.number and self.names_and_birth_date
+
+    @property
+    def number_and_more(self) -> bool:
+        """The number and one more demographic agree, and it is not a sibling's number."""
+        sibling = Agreement.DIFFERS
+        if self.fields.birth_date is sibling and self.fields.given is sibling:
+            return False
+        more = (
+            self.fields.birth_date is Agreement.AGREES,
+            self.fields.family in _AGREED,
+            self.fields.given in _AGREED,
+            self.fields.postcode is Agreement.AGREES,
+        )
+        return self.number and any(more)
+
+    @property
+    def all_but_number(self) -> bool:
+        """Names, birth date and postcode agree."""
+        return self.names_and_birth_date and self.fields.postcode is Agreement.AGREES
+
+    @property
+    def compatible(self) -> bool:
+        """Nothing rules the person out: own number absent or equal, birth date not another."""
+        return self.fields.number is not Agreement.DIFFERS and self.fields.birth_date in (
+            Agreement.AGREES,
+            Agreement.PARTLY,
+            Agreement.ABSENT,
+        )
+
+    @property
+    def uncontradicted(self) -> bool:
+        """No field at all says otherwise."""
+        names = (self.fields.family, self.fields.given)
+        wrong = (Agreement.DIFFERS, Agreement.SWAPPED)
+        return self.compatible and not any(name in wrong for name in names)
+
+
+def standing(evidence: Evidence, person: KnownPerson) -> Standing:
+    """Compare an event's evidence with one known person."""
+    return Standing(person, compare_known(evidence, person))
+
+
+def occurred(event: AttendanceReported) -> datetime:
+    """When it happened, in the sender's local time as far as it is told."""
+    for moment in (event.occurred_at, event.recorded_at, event.message_at):
+        if moment is not None:
+            return moment.utc + timedelta(minutes=moment.offset_minutes)
+    return event.received_at
+
+
+def perhaps_child(birth_date: str | None, at: datetime, *, adult_age: int) -> bool:
+    """True unless the birth date shows that the person has come of age on that day.
+
+    An unknown or unusable birth date, and the youngest reading of a partial one, count as a
+    child's. Who was born on 29 February comes of age on 1 March of a common year.
+    """
+    text = birth_date or ""
+    if whole := _DAY.fullmatch(text):
+        year, month, day = (int(part) for part in whole.groups())
+    elif partial := _PARTIAL.fullmatch(text):
+        year, month, day = int(partial[1]), int(partial[2] or 12), 31
+    else:
+        return True
+    return (at.year, at.month, at.day) < (year + adult_age, month, day)

@@ -1,0 +1,393 @@
+"""The books of one batch: what was known, what has been decided since, what is to be written.
+
+In memory, without I/O: `attendances`, `flags`, `release` and `answering` decide and write here;
+`apply` loads it and carries its changes to PostgreSQL. A claim changes only by `transition`, so
+that a changed person comes with retraction and assertion (correctness rule 9).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from halyard import metrics
+from halyard.errors import ContractError
+from schemas import codec
+from schemas.events import Assertion, AttendanceReported, FlagSubmitted, NhsNumberStatus
+from stores.claims import ClaimRow, ClaimState
+from stores.identities import KnownPerson
+from stores.parked import ParkedKey
+from stores.trace_requests import TraceKind, TraceRequest
+from stores.uploads import Answer
+from streams.identity import outputs
+from streams.identity.changes import Changes, Limits
+from streams.identity.evidence import (
+    Evidence,
+    Reported,
+    Standing,
+    evidence_of,
+    search_fingerprint,
+    standing,
+)
+
+NEW: Final = "new"
+"""Rule of a claim that nothing has decided yet; it is never written."""
+FOR_EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_VISIT_KEPT: Final = timedelta(hours=48)
+_QUERIES: Final = {"get": 1, "search": 2}
+
+
+class Ledger:
+    """See the module. `new_id` gives random ids of trace requests and of their calls."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        now: datetime,
+        new_id: Callable[[], uuid.UUID],
+        claims: Iterable[ClaimRow] = (),
+        persons: Iterable[KnownPerson] = (),
+        parked: Iterable[ParkedKey] = (),
+        traces: Iterable[TraceRequest] = (),
+        evidence: Mapping[uuid.UUID, Evidence] | None = None,
+    ) -> None:
+        self.limits = limits
+        self.now = now
+        self.changes = Changes()
+        self._new_id = new_id
+        self._claims: dict[uuid.UUID, ClaimRow] = {}
+        self._order: dict[uuid.UUID, int] = {}
+        self._by_token: dict[str, set[uuid.UUID]] = defaultdict(set)
+        self._by_key: dict[str, list[uuid.UUID]] = defaultdict(list)
+        self._by_visit: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+        self._events: dict[uuid.UUID, Reported] = {}
+        self._evidence = dict(evidence or {})
+        self._persons: dict[str, KnownPerson] = {}
+        self._by_demographics: dict[str, set[str]] = defaultdict(set)
+        self._parked = {one.key: one for one in parked}
+        self._traces: dict[uuid.UUID, TraceRequest] = {}
+        self._live: dict[str, uuid.UUID] = {}
+        for claim in claims:
+            self._index(claim)
+        for person in persons:
+            self._know(person)
+        self.learn_traces(traces)
+
+    # -- loading and reading
+
+    def learn_traces(self, traces: Iterable[TraceRequest]) -> None:
+        """Know these requests; live ones are shared by whoever asks the same."""
+        for trace in traces:
+            self._traces[trace.trace_id] = trace
+            if trace.state in ("queued", "leased"):
+                self._live[trace.fingerprint] = trace.trace_id
+
+    def questions(self) -> set[str]:
+        """Fingerprints of what claims that are not verified would ask PDS."""
+        rows = [row for row in self._claims.values() if row.state is not ClaimState.VERIFIED]
+        asked = [self.evidence(row) for row in rows if row.event is not None]
+        return {self.fingerprint(one) for one in asked if one.traceable}
+
+    def sharing(self, person: KnownPerson) -> list[ClaimRow]:
+        """Attendances with the person's number, or a family name of theirs and birth date."""
+        found: set[uuid.UUID] = set()
+        for token in (person.person, *person.demographic_tokens):
+            found |= self._by_token.get(token, set())
+        return self._in_order(found)
+
+    def around(self, row: ClaimRow) -> list[ClaimRow]:
+        """The claim and all others of its key and its visit, in the order taken."""
+        found = {row.reported_event_id, *self._by_key.get(row.key, ())}
+        if row.visit_id is not None:
+            found.update(self._by_visit.get(row.visit_id, ()))
+        return self._in_order(found)
+
+    def _in_order(self, ids: Iterable[uuid.UUID]) -> list[ClaimRow]:
+        return [self._claims[one] for one in sorted(ids, key=self._order.__getitem__)]
+
+    def of_key(self, key: str) -> list[ClaimRow]:
+        """The key's claims, in order."""
+        return [self._claims[one] for one in self._by_key.get(key, ())]
+
+    def of_visit(self, visit_id: uuid.UUID | None) -> list[ClaimRow]:
+        """The visit's claims, in the order taken."""
+        ids = self._by_visit.get(visit_id, ()) if visit_id is not None else ()
+        return [self._claims[one] for one in ids]
+
+    def claim(self, event_id: uuid.UUID) -> ClaimRow:
+        """A claim as it stands now."""
+        return self._claims[event_id]
+
+    def event(self, row: ClaimRow) -> Reported:
+        """The reported event. Raises `ContractError` if retention has emptied it."""
+        event = self._events.get(row.reported_event_id)
+        if event is None:
+            decoded = codec.decode(row.event)
+            if not isinstance(decoded, AttendanceReported | FlagSubmitted):
+                raise ContractError("A claim holds an event that is not a reported one.")
+            event = self._events[row.reported_event_id] = decoded
+        return event
+
+    def evidence(self, row: ClaimRow) -> Evidence:
+        """What the claim says of its person."""
+        found = self._evidence.get(row.reported_event_id)
+        return self.weigh(self.event(row)) if found is None else found
+
+    def weigh(self, event: Reported) -> Evidence:
+        """What an event says of its person."""
+        found = self._evidence.get(event.event_id)
+        if found is None:
+            limits = self.limits
+            found = evidence_of(event.claim, keys=limits.keys, profile=limits.profile)
+            self._evidence[event.event_id] = found
+        return found
+
+    def person(self, person: str | None) -> KnownPerson | None:
+        """A known person."""
+        return None if person is None else self._persons.get(person)
+
+    def standing(self, row: ClaimRow, person: KnownPerson) -> Standing:
+        """How a claim stands to a person."""
+        return standing(self.evidence(row), person)
+
+    def flagged(self, evidence: Evidence) -> tuple[Standing, ...]:
+        """Flagged people who share number or family name and birth date, likeliest first."""
+        wanted = {evidence.number_token} | self._by_demographics.get(
+            evidence.demographic_token or "", set()
+        )
+        people = [self._persons[one] for one in wanted if one and one in self._persons]
+        found = [standing(evidence, person) for person in people if person.flagged]
+        found.sort(key=lambda one: (not one.number, not one.all_but_number, one.person.person))
+        return tuple(found)
+
+    def parked(self, key: str) -> ParkedKey | None:
+        """The key's trace and candidate, if it is parked."""
+        return self._parked.get(key)
+
+    def trace(self, trace_id: uuid.UUID) -> TraceRequest:
+        """A trace request as it stands now."""
+        return self._traces[trace_id]
+
+    def recent(self, row: ClaimRow) -> bool:
+        """Received within the window in which claims are decided anew, and still readable."""
+        return row.event is not None and row.received_at > self.now - self.limits.backmatch
+
+    # -- claims
+
+    def open_claim(self, row: ClaimRow, event: Reported) -> None:
+        """Take in a new claim; `transition` then says what becomes of it."""
+        self._events[row.reported_event_id] = event
+        self._index(row)
+        self.changes.claims[row.reported_event_id] = None
+
+    def transition(
+        self,
+        row: ClaimRow,
+        state: ClaimState,
+        rule: str,
+        indicator: NhsNumberStatus,
+        *,
+        person: KnownPerson | None = None,
+        basis: str = "",
+        priority: int | None = None,
+    ) -> None:
+        """Decide a claim (anew): retraction and assertion as far as the answer changed."""
+        event_id, before = row.reported_event_id, self._claims[row.reported_event_id]
+        event, revision = self.event(before), before.revision
+        named = before.person if before.state.asserted else None
+        names = person.person if person is not None and state.asserted else None
+        if named is not None and named != names:
+            revision += 1
+            self._say(before, event, self._known(named), revision, Assertion.RETRACTED, rule, basis)
+        after = replace(
+            before,
+            state=state,
+            rule=rule,
+            indicator=indicator,
+            person=names,
+            restricted=person.restricted if person is not None else before.restricted,
+            priority=priority,
+            revision=revision,
+            decided_at=self.now,
+        )
+        if person is not None and names is not None and (named, before.state) != (names, state):
+            after = replace(after, revision=revision + 1)
+            self._say(after, event, person, after.revision, Assertion.ASSERTED, rule, basis)
+        if state is ClaimState.UNRESOLVED:  # said anew each time: its id needs a revision too
+            after = replace(after, revision=revision + 1)
+            self.changes.entries.append(outputs.unresolved_entry(after, event, self.now))
+        self._claims[event_id] = after
+        self.changes.claims[event_id] = None
+        self._worklist(before, after, event)
+        if not state.open or state is not before.state:
+            metrics.count("halyard_identity_outcomes_total", outcome=state, rule=rule)
+        if person is not None and state is ClaimState.VERIFIED:
+            self.keep(person, self.now + _VISIT_KEPT)
+
+    def _say(
+        self,
+        row: ClaimRow,
+        event: Reported,
+        person: KnownPerson,
+        revision: int,
+        assertion: Assertion,
+        rule: str,
+        basis: str,
+    ) -> None:
+        said = outputs.Statement(
+            revision, assertion, person, row.state, row.indicator, basis, rule, self.now
+        )
+        entry = outputs.verified_entry(self.limits.keys, row, event, said)
+        self.changes.entries.append(entry)
+
+    def _worklist(self, before: ClaimRow, after: ClaimRow, event: Reported) -> None:
+        event_id = after.reported_event_id
+        if after.state is ClaimState.UNRESOLVED:
+            self.changes.worklist[event_id] = outputs.worklist_entry(after, event, self.now)
+            self.changes.closed.pop(event_id, None)
+        elif after.state is ClaimState.VERIFIED:
+            self.changes.worklist.pop(event_id, None)
+            if before.rule != NEW:
+                self.changes.closed[event_id] = after.rule
+
+    def answer(self, row: ClaimRow, answer: Answer) -> None:
+        """Answer the line of an upload."""
+        self.changes.answers[row.reported_event_id] = answer
+
+    # -- persons
+
+    def keep(self, person: KnownPerson, until: datetime, *, flagged: bool = False) -> bool:
+        """Hold a person in the local index until then; True if a plan is new to them."""
+        known = self._persons.get(person.person)
+        held = known or person
+        fresher = person if person.verified_at >= held.verified_at else held
+        newly = flagged and not held.flagged
+        now_held = replace(
+            fresher,
+            keep_until=max(held.keep_until, person.keep_until, until),
+            flagged=held.flagged or flagged,
+            flagged_at=self.now if flagged else held.flagged_at,
+        )
+        # An hour more or less is not worth a write for each event of a visit
+        longer = now_held.keep_until > held.keep_until + timedelta(hours=1)
+        if known is None or longer or flagged or now_held.verified_at > held.verified_at:
+            self._know(now_held)
+            self.changes.persons.add(person.person)
+        return newly
+
+    def _know(self, person: KnownPerson) -> None:
+        self._persons[person.person] = person
+        for token in person.demographic_tokens:
+            self._by_demographics[token].add(person.person)
+
+    def _known(self, person: str) -> KnownPerson:
+        known = self._persons.get(person)
+        if known is None:
+            raise ContractError("A claim names a person who is no longer in the local index.")
+        return known
+
+    # -- keys and traces
+
+    def park_behind(self, key: str, trace_id: uuid.UUID) -> None:
+        """Let a key without a trace of its own wait for another's (a visit under two keys)."""
+        if key not in self._parked:
+            self._park(ParkedKey(key, trace_id))
+
+    def settle(self, key: str) -> list[ClaimRow]:
+        """Make the key wait for the best question its open claims ask, or for nothing.
+
+        A number asks better than names; the trace in flight is kept while it is as good. The
+        trace gets the highest priority of anything that waits in the key (rule 7). Gives the open
+        claims that wait for nothing any more: the caller must end them, and settle again.
+        """
+        open_claims = [row for row in self.of_key(key) if row.state.open]
+        asking = [row for row in open_claims if row.priority and self.evidence(row).traceable]
+        parked = self._parked.get(key)
+        current = self._traces.get(parked.trace_id) if parked is not None else None
+        if current is not None and self._live.get(current.fingerprint) != current.trace_id:
+            current = None
+        if not asking:
+            if open_claims and current is not None:
+                self._park(ParkedKey(key, current.trace_id, _candidate(open_claims)))
+                return []
+            self._free(key)
+            return open_claims
+        numbered = [row for row in asking if self.evidence(row).number_token is not None]
+        best = numbered or asking
+        prints = [self.fingerprint(self.evidence(row)) for row in best]
+        if current is None or current.fingerprint not in prints:
+            current = self._trace(best[0], prints[0])
+        self._raise(current, min(row.priority for row in asking if row.priority))
+        self._park(ParkedKey(key, current.trace_id, _candidate(open_claims)))
+        return []
+
+    def fingerprint(self, evidence: Evidence) -> str:
+        """The question a claim asks, single-flight."""
+        if evidence.number_token is not None:
+            return f"get:{evidence.number_token}"
+        return f"search:{search_fingerprint(self.limits.keys, evidence)}"
+
+    def finish(self, trace: TraceRequest, outcome: str) -> None:
+        """The trace has its answer; asking the same again is a new request."""
+        self.changes.finished[trace.trace_id] = outcome
+        self._live.pop(trace.fingerprint, None)
+
+    def _trace(self, row: ClaimRow, fingerprint: str) -> TraceRequest:
+        if (trace_id := self._live.get(fingerprint)) is not None:
+            return self._traces[trace_id]
+        evidence = self.evidence(row)
+        kind: TraceKind = "get" if evidence.number_token is not None else "search"
+        trace = TraceRequest(
+            trace_id=self._new_id(),
+            fingerprint=fingerprint,
+            token=evidence.number_token or evidence.demographic_token or "",
+            kind=kind,
+            priority=row.priority or 5,
+            claim=evidence.claim,
+            organisation=self.event(row).organisation,
+            request_ids=tuple(self._new_id() for _ in range(_QUERIES[kind])),
+        )
+        self._traces[trace.trace_id] = trace
+        self._live[fingerprint] = trace.trace_id
+        self.changes.new_traces.append(trace)
+        return trace
+
+    def _raise(self, trace: TraceRequest, priority: int) -> None:
+        if priority < trace.priority:
+            self._traces[trace.trace_id] = replace(trace, priority=priority)
+            self.changes.priorities[trace.trace_id] = priority
+
+    def _park(self, parked: ParkedKey) -> None:
+        before = self._parked.get(parked.key)
+        if before == parked:
+            return
+        if before is not None and before.trace_id != parked.trace_id:
+            self.changes.left_traces.add(before.trace_id)
+        self._parked[parked.key] = parked
+        self.changes.keys.add(parked.key)
+
+    def _free(self, key: str) -> None:
+        before = self._parked.pop(key, None)
+        if before is not None:
+            self.changes.left_traces.add(before.trace_id)
+            self.changes.keys.add(key)
+
+    def _index(self, row: ClaimRow) -> None:
+        self._order.setdefault(row.reported_event_id, len(self._order))
+        self._claims[row.reported_event_id] = row
+        for token in (row.number_token, row.demographic_token):
+            if token is not None and row.event_kind == "attendance":
+                self._by_token[token].add(row.reported_event_id)
+        self._by_key[row.key].append(row.reported_event_id)
+        if row.visit_id is not None:
+            self._by_visit[row.visit_id].append(row.reported_event_id)
+
+
+def _candidate(open_claims: Iterable[ClaimRow]) -> str | None:
+    named = [row.person for row in open_claims if row.state is ClaimState.PROVISIONAL]
+    return named[-1] if named else None

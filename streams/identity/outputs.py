@@ -1,0 +1,158 @@
+"""What identity says on the bus: assertions, retractions, and what is unresolved."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from halyard import ids
+from halyard.kafka import Record, cloudevent_headers
+from halyard.privacy import Keys
+from schemas import codec, topics
+from schemas.events import (
+    Assertion,
+    AttendanceReported,
+    AttendanceVerified,
+    FlagRecord,
+    FlagVerified,
+    Identity,
+    IdentityStatus,
+    IdentityUnresolved,
+    NhsNumberStatus,
+    PlanType,
+)
+from stores.claims import ClaimRow, ClaimState
+from stores.identities import KnownPerson
+from stores.outbox import Entry
+from stores.worklist import WorklistEntry
+from streams.identity.evidence import Reported
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One assertion or retraction of a reported event's person."""
+
+    revision: int
+    assertion: Assertion
+    person: KnownPerson
+    state: ClaimState
+    indicator: NhsNumberStatus
+    basis: str
+    rule: str
+    at: datetime
+
+
+def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) -> Entry:
+    """The record for matching, keyed by the person it names."""
+    event_id = ids.derive("verified", str(row.reported_event_id), said.revision, said.assertion)
+    identity = Identity(
+        person=said.person.person,
+        status=IdentityStatus.VERIFIED
+        if said.state is ClaimState.VERIFIED
+        else IdentityStatus.PROVISIONAL,
+        indicator=said.indicator,
+        basis=said.basis,
+        rule=said.rule,
+        decided_at=said.at,
+        nhs_number=said.person.nhs_number,
+        birth_date=said.person.birth_date,
+        restricted=said.person.restricted,
+    )
+    body: AttendanceVerified | FlagVerified
+    if isinstance(event, AttendanceReported):
+        topic = topics.ATTENDANCE_VERIFIED
+        body = AttendanceVerified(
+            event_id=event_id,
+            reported_event_id=row.reported_event_id,
+            revision=said.revision,
+            assertion=said.assertion,
+            identity=identity,
+            source=event.source,
+            organisation=event.organisation,
+            message_id=event.message_id,
+            received_at=event.received_at,
+            trigger=event.trigger,
+            kind=event.kind,
+            arrival=event.arrival,
+            arrival_rule=event.arrival_rule,
+            visit_id=event.visit_id,
+            source_patient=event.source_patient,
+            recorded_at=event.recorded_at,
+            occurred_at=event.occurred_at,
+            message_at=event.message_at,
+            sequence=event.sequence,
+            detail=event.detail,
+            marks=event.marks,
+        )
+    else:
+        topic = topics.FLAG_VERIFIED
+        body = FlagVerified(
+            event_id=event_id,
+            reported_event_id=row.reported_event_id,
+            revision=said.revision,
+            assertion=said.assertion,
+            identity=identity,
+            authority=event.source,
+            upload_id=event.upload_id,
+            line=event.line,
+            sequence=event.sequence,
+            received_at=event.received_at,
+            record=event.record or FlagRecord(plan_type=PlanType.UNKNOWN),
+            marks=event.marks,
+        )
+    key = keys.bus_person(said.person.nhs_number)
+    return _entry(topic, key, body, event_id, row.traceparent, said.at)
+
+
+def unresolved_entry(row: ClaimRow, event: Reported, at: datetime) -> Entry:
+    """The record that says nobody could be named."""
+    event_id = ids.derive("unresolved", str(row.reported_event_id), row.revision)
+    body = IdentityUnresolved(
+        event_id=event_id,
+        reported_event_id=row.reported_event_id,
+        event_kind=row.event_kind,
+        source=event.source,
+        organisation=event.organisation,
+        indicator=row.indicator,
+        rule=row.rule,
+        decided_at=at,
+    )
+    return _entry(topics.IDENTITY_UNRESOLVED, row.key, body, event_id, row.traceparent, at)
+
+
+def worklist_entry(row: ClaimRow, event: Reported, at: datetime) -> WorklistEntry:
+    """What the organisation's worklist shows."""
+    flag = None if isinstance(event, AttendanceReported) else event
+    claim = event.claim
+    return WorklistEntry(
+        entry_id=ids.derive("worklist", str(row.reported_event_id)),
+        reported_event_id=row.reported_event_id,
+        event_kind=row.event_kind,
+        organisation=event.organisation,
+        source=event.source,
+        rule=row.rule,
+        indicator=row.indicator,
+        local_id=claim.local_id if claim else None,
+        upload_id=flag.upload_id if flag else None,
+        line=flag.line if flag else None,
+        opened_at=at,
+    )
+
+
+def _entry(
+    topic: str,
+    key: str,
+    body: AttendanceVerified | FlagVerified | IdentityUnresolved,
+    event_id: uuid.UUID,
+    traceparent: str,
+    at: datetime,
+) -> Entry:
+    headers = cloudevent_headers(
+        event_id=event_id,
+        event_type=type(body).__name__,
+        source="identity",
+        time=at,
+        traceparent=traceparent,
+    )
+    return Entry(Record(topic, key, codec.encode(body), headers), event_id)

@@ -1,0 +1,140 @@
+"""What one decision does to the other claims of its key and visit (correctness rules 6 to 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas.events import AttendanceReported, NhsNumberStatus
+from stores.claims import ClaimRow, ClaimState
+from stores.identities import KnownPerson
+from streams.identity.answers import NO_MATCH
+from streams.identity.evidence import occurred, perhaps_child
+from streams.identity.ladder import FLAGGED
+from streams.identity.ledger import Ledger
+
+_ENDED = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
+
+
+def verify(ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, basis: str) -> None:
+    """Assert a claim, and every other claim of its key and visit that the person fits, in order.
+
+    What waits is released, and so are unresolved and untraced claims of the last 48 hours: a
+    worklist entry holds up nobody (rule 7).
+    """
+    touched = {row.key}
+    for mate in ledger.around(row):
+        late = mate.state in _ENDED and ledger.recent(mate)
+        if mate.reported_event_id == row.reported_event_id:
+            assert_verified(ledger, row, person, rule, basis)
+        elif (mate.state.open or late) and ledger.standing(mate, person).compatible:
+            assert_verified(ledger, mate, person, "key-evidence", "key-evidence")
+            touched.add(mate.key)
+    settle(ledger, touched)
+
+
+def assert_verified(
+    ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, basis: str
+) -> None:
+    """This claim alone."""
+    ledger.transition(
+        row, ClaimState.VERIFIED, rule, NhsNumberStatus.VERIFIED, person=person, basis=basis
+    )
+
+
+def go_provisionally(
+    ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, priority: int | None
+) -> None:
+    """Assert a claim provisionally, with what waits in its key and what its visit told.
+
+    An update alone would raise no alert. A trace confirms or withdraws them all.
+    """
+    touched = {row.key}
+    for mate in ledger.around(row):
+        if mate.reported_event_id == row.reported_event_id:
+            assert_provisional(ledger, row, person, rule, priority)
+            continue
+        same_visit = mate.visit_id == row.visit_id and ledger.recent(mate)
+        if mate.state is not ClaimState.WAITING and not (mate.state in _ENDED and same_visit):
+            continue
+        if ledger.standing(mate, person).compatible:
+            assert_provisional(ledger, mate, person, "key-provisional", mate.priority)
+            touched.add(mate.key)
+    settle(ledger, [row.key])
+    parked = ledger.parked(row.key)
+    for key in touched - {row.key}:
+        if parked is not None:
+            ledger.park_behind(key, parked.trace_id)
+    settle(ledger, touched)
+
+
+def assert_provisional(
+    ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, priority: int | None
+) -> None:
+    """This claim alone."""
+    ledger.transition(
+        row,
+        ClaimState.PROVISIONAL,
+        rule,
+        NhsNumberStatus.IN_PROGRESS,
+        person=person,
+        basis="candidate",
+        priority=priority,
+    )
+
+
+def wait(ledger: Ledger, row: ClaimRow, rule: str, priority: int | None) -> None:
+    """Let a claim wait for its own question, or behind its key's or visit's."""
+    ledger.transition(row, ClaimState.WAITING, rule, NhsNumberStatus.IN_PROGRESS, priority=priority)
+    if ledger.parked(row.key) is None:
+        for mate in ledger.of_visit(row.visit_id):
+            parked = ledger.parked(mate.key)
+            if mate.state.open and parked is not None:
+                ledger.park_behind(row.key, parked.trace_id)
+                break
+    settle(ledger, [row.key])
+
+
+def settle(ledger: Ledger, keys: Iterable[str]) -> None:
+    """Park each key behind its best question; end what waits for nothing any more."""
+    for key in sorted(set(keys)):
+        for left in ledger.settle(key):
+            end_follower(ledger, left)
+        ledger.settle(key)
+
+
+def end_follower(ledger: Ledger, row: ClaimRow) -> None:
+    """End a claim that only waited behind others, whose answer did not name its person."""
+    event = ledger.event(row)
+    if not isinstance(event, AttendanceReported):
+        ledger.transition(
+            row, ClaimState.UNRESOLVED, "key-unresolved", NhsNumberStatus.NO_OR_MULTIPLE_MATCH
+        )
+        ledger.answer(row, NO_MATCH)
+        return
+    birth_date = ledger.evidence(row).claim.birth_date
+    child = perhaps_child(birth_date, occurred(event), adult_age=ledger.limits.adult_age)
+    if event.arrival and child:
+        ledger.transition(
+            row, ClaimState.UNRESOLVED, "key-unresolved", NhsNumberStatus.NO_OR_MULTIPLE_MATCH
+        )
+    else:
+        present = ledger.evidence(row).number_token is not None
+        status = NhsNumberStatus.NOT_TRACED if present else NhsNumberStatus.NOT_PRESENT
+        ledger.transition(row, ClaimState.NOT_TRACED, "key-not-traced", status)
+
+
+def backmatch(ledger: Ledger, person: KnownPerson) -> None:
+    """Compare a newly flagged person with 48 hours of claims that were not verified (rule 10)."""
+    for seen in ledger.sharing(person):
+        row = ledger.claim(seen.reported_event_id)  # an earlier one may have released it
+        unsure = row.state is ClaimState.WAITING or row.state in _ENDED
+        if not unsure or not ledger.recent(row):
+            continue
+        stands = ledger.standing(row, person)
+        partial = stands.number_and_more or stands.all_but_number
+        if stands.full:
+            verify(ledger, row, person, "flag-backmatch", "local-index")
+        elif partial and not person.restricted:
+            go_provisionally(ledger, row, person, "flag-backmatch-provisional", FLAGGED)
+        elif partial or stands.number or stands.names_and_birth_date:
+            wait(ledger, row, "flag-backmatch-waits", FLAGGED)

@@ -1,0 +1,278 @@
+"""The matching stage: arrivals and flags in, alerts out, one transaction a batch.
+
+In this order (DESIGN §8; correctness rules 1, 2, 5): take what is new, lock visits and records,
+read whom they name, lock persons — every lock before any load —, load, decide, write state and
+outbox; then publish. A lower revision of a reported event changes nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from halyard import faults, metrics, postgres
+from halyard.clock import Clock
+from halyard.errors import ContractError
+from halyard.kafka import TRACEPARENT, Incoming, header
+from halyard.postgres import Connection, Pool
+from halyard.privacy import Keys
+from halyard.settings import Settings
+from halyard.telemetry import get_logger, new_traceparent
+from schemas import codec
+from schemas.events import Assertion, AttendanceVerified, FlagVerified
+from stores import alerts, delivery_rows, flags, inbox, outbox, visits
+from stores.directory import Directory
+from stores.flags import FlagEvent
+from stores.visits import VisitEvent
+from streams.matching import flags as flag_rules
+from streams.matching import visit as visit_rules
+from streams.matching.alerts import Change, reconcile
+from streams.matching.desired import Deciding, PersonState
+from streams.matching.notices import notices
+from streams.outbox_publisher import with_point
+
+STAGE = "matching"
+log = get_logger()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is fresh in a batch, by kind, and the trace each came with."""
+
+    visit_events: list[VisitEvent] = field(default_factory=list)
+    flag_events: list[FlagEvent] = field(default_factory=list)
+    visit_traces: dict[uuid.UUID, str] = field(default_factory=dict)
+    person_traces: dict[str, str] = field(default_factory=dict)
+
+    def trace(self, person: str, visit_ids: Iterable[uuid.UUID]) -> str | None:
+        """The trace of the latest event of this batch that touched the visits, else the person."""
+        found = [self.visit_traces[one] for one in visit_ids if one in self.visit_traces]
+        return found[-1] if found else self.person_traces.get(person)
+
+
+class MatchingStage:
+    """Processes batches of verified attendances and flags; holds no state between them."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        keys: Keys,
+        settings: Settings,
+        directory: Directory,
+        send: outbox.Send,
+        clock: Clock,
+    ) -> None:
+        self._pool, self._keys, self._settings = pool, keys, settings
+        self._directory, self._clock = directory, clock
+        self._send = with_point(send, "matching.after_produce")
+
+    async def process(self, batch: Sequence[Incoming]) -> None:
+        """Take `batch` whole, or nothing of it.
+
+        Raises `TransientError` for what passes by itself, `ContractError` for a record that is
+        not a verified attendance or flag.
+        """
+        decoded = {event.event_id: (event, trace) for event, trace in map(_decoded, batch)}
+        async with postgres.transaction(self._pool) as connection:
+            new = await inbox.take(connection, STAGE, decoded)
+            fresh = [one for event_id, one in decoded.items() if event_id in new]
+            lanes: set[int] = set()
+            if fresh:
+                lanes = await self._apply(connection, _sorted_out(fresh), self._clock())
+            faults.point("matching.before_commit")
+        faults.point("matching.after_commit")
+        if lanes:
+            await outbox.publish_lanes(self._pool, self._send, lanes)
+
+    async def _apply(self, connection: Connection, batch: _Batch, now: datetime) -> set[int]:
+        persons = await _locked_persons(connection, batch)
+        await _fold_flags(connection, batch, now)
+        await _fold_visits(connection, batch, now)
+        changes = await self._decide(connection, persons, batch, now)
+        return await self._write(connection, changes, now)
+
+    async def _decide(
+        self, connection: Connection, persons: set[str], batch: _Batch, now: datetime
+    ) -> list[Change]:
+        held = await alerts.lock_for_persons(connection, persons)
+        known_flags = await flags.of_persons(connection, persons)
+        concerned = {one.person for one in held} | {one.person for one in known_flags}
+        if not concerned:
+            return []
+        alert_visits = {visit_id for alert in held for visit_id in alert.visit_ids}
+        known_visits = await visits.of_persons(connection, concerned, alert_visits)
+        deciding = Deciding(
+            directory=self._directory,
+            now=now,
+            digest=lambda body: self._keys.token("alert-content", body.decode()),
+            trace=batch.trace,
+        )
+        changes: list[Change] = []
+        for person in sorted(concerned):
+            own = tuple(one for one in held if one.person == person)
+            of_alerts = {visit_id for alert in own for visit_id in alert.visit_ids}
+            state = PersonState(
+                person=person,
+                visits=tuple(
+                    one for one in known_visits if one.person == person or one.visit_id in of_alerts
+                ),
+                flags=tuple(one for one in known_flags if one.person == person),
+                alerts=own,
+            )
+            changes.extend(reconcile(state, deciding))
+        return changes
+
+    async def _write(
+        self, connection: Connection, changes: Sequence[Change], now: datetime
+    ) -> set[int]:
+        await alerts.save(connection, [change.row for change in changes])
+        hidden = [change.row.alert_id for change in changes if change.became_restricted]
+        await delivery_rows.drop_unsent(connection, hidden, now)
+        entries: list[outbox.Entry] = []
+        deliveries: list[delivery_rows.DeliveryRow] = []
+        for change in changes:
+            if change.change is None:
+                continue
+            told = notices(change, self._directory)
+            entries.append(told.entry)
+            deliveries.extend(told.deliveries)
+            metrics.count("halyard_alert_changes_total", change=change.change.value)
+            log.info(
+                "alert_changed",
+                alert_id=str(change.row.alert_id),
+                version=change.row.version,
+                change=change.change.value,
+                rule=change.row.rule,
+            )
+            if told.unreachable:
+                log.warning(
+                    "alert_without_endpoint",
+                    alert_id=str(change.row.alert_id),
+                    authority=change.row.authority,
+                    restricted=change.row.restricted,
+                )
+        await delivery_rows.add(connection, deliveries)
+        return await outbox.add(connection, entries)
+
+
+def _decoded(incoming: Incoming) -> tuple[AttendanceVerified | FlagVerified, str]:
+    event = codec.decode(incoming.value)
+    if not isinstance(event, (AttendanceVerified, FlagVerified)):
+        raise ContractError(
+            f"{incoming.topic} holds {type(event).__name__}, which matching does not take."
+        )
+    return event, header(incoming.headers, TRACEPARENT) or new_traceparent()
+
+
+def _sorted_out(fresh: Iterable[tuple[AttendanceVerified | FlagVerified, str]]) -> _Batch:
+    batch = _Batch()
+    for event, trace in fresh:
+        batch.person_traces[event.identity.person] = trace
+        if isinstance(event, AttendanceVerified):
+            batch.visit_traces[event.visit_id] = trace
+            batch.visit_events.append(_visit_event(event, trace))
+        else:
+            batch.flag_events.append(_flag_event(event))
+    batch.visit_events = visit_rules.highest_revisions(batch.visit_events)
+    batch.flag_events = flag_rules.highest_revisions(batch.flag_events)
+    return batch
+
+
+def _visit_event(event: AttendanceVerified, trace: str) -> VisitEvent:
+    return VisitEvent(
+        reported_event_id=event.reported_event_id,
+        revision=event.revision,
+        retracted=event.assertion is Assertion.RETRACTED,
+        visit_id=event.visit_id,
+        source_patient=event.source_patient,
+        person=event.identity.person,
+        received_at=event.received_at,
+        traceparent=trace,
+        event=event,
+    )
+
+
+def _flag_event(event: FlagVerified) -> FlagEvent:
+    record, identity = event.record, event.identity
+    return FlagEvent(
+        reported_event_id=event.reported_event_id,
+        revision=event.revision,
+        retracted=event.assertion is Assertion.RETRACTED,
+        authority=event.authority,
+        person=identity.person,
+        plan_type=record.plan_type,
+        start=_day(record.start, "start", latest=False),
+        end=_day(record.end, "end", latest=True),
+        delete=_day(record.delete, "delete", latest=False),
+        sequence=event.sequence,
+        line=event.line,
+        received_at=event.received_at,
+        restricted=identity.restricted,
+        nhs_number=identity.nhs_number,
+        birth_date=identity.birth_date,
+        local_id=record.local_id,
+        phone_office=record.phone_office,
+        phone_emergency=record.phone_emergency,
+    )
+
+
+def _day(text: str | None, name: str, *, latest: bool) -> date | None:
+    if not text:
+        return None
+    found = flag_rules.latest_day(text) if latest else flag_rules.earliest_day(text)
+    if found is None:
+        raise ContractError(
+            f"The {name} of a verified flag is not an ISO date; inspect its upload."
+        )
+    return found
+
+
+async def _locked_persons(connection: Connection, batch: _Batch) -> set[str]:
+    """Lock everything that the batch may touch, and give its persons: those it names, and those
+    that its visits and records named until now.
+    """
+    visit_ids = {one.visit_id for one in batch.visit_events}
+    record_ids = {one.reported_event_id for one in batch.flag_events}
+    await postgres.lock(
+        connection,
+        {
+            *(f"visit:{one}" for one in visit_ids),
+            *(f"patient:{one.source_patient}" for one in batch.visit_events),
+            *(f"record:{one}" for one in record_ids),
+        },
+    )
+    named = {one.person for one in batch.visit_events} | {one.person for one in batch.flag_events}
+    if visit_ids:
+        named |= await visits.persons_of_visits(connection, visit_ids)
+    if record_ids:
+        stored = await flags.persons_of_events(connection, record_ids)
+        named.update(person for person, _ in stored.values())
+    await postgres.lock(connection, {f"person:{one}" for one in named})
+    return named
+
+
+async def _fold_flags(connection: Connection, batch: _Batch, now: datetime) -> None:
+    if not batch.flag_events:
+        return
+    record_ids = {one.reported_event_id for one in batch.flag_events}
+    before = await flags.persons_of_events(connection, record_ids)
+    persons = {person for person, _ in before.values()} | {one.person for one in batch.flag_events}
+    await flags.save_events(connection, batch.flag_events)
+    events = await flags.events_of_persons(connection, persons)
+    await flags.replace(connection, persons, flag_rules.fold(events), now)
+
+
+async def _fold_visits(connection: Connection, batch: _Batch, now: datetime) -> None:
+    if not batch.visit_events:
+        return
+    by_visit: dict[uuid.UUID, list[VisitEvent]] = defaultdict(list)
+    visit_ids = {one.visit_id for one in batch.visit_events}
+    stored = await visits.events_of_visits(connection, visit_ids)
+    for event in [*stored, *batch.visit_events]:
+        by_visit[event.visit_id].append(event)
+    await visits.save_events(connection, batch.visit_events)
+    folded = [visit_rules.fold(by_visit[one]) for one in sorted(by_visit)]
+    await visits.save(connection, folded, now)

@@ -1,0 +1,342 @@
+"""Which alerts there should be, against those there are: one per (episode, person, authority).
+
+Desired-state reconciliation (DESIGN §5; correctness rules 1, 5, 13, 17): from everything that is
+known of one person now, so that any order and any repetition of events ends in the same alerts.
+Pure: `now` is passed in, and so are the keyed digest and the trace that each change belongs to.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from halyard import ids
+from schemas.events import AlertChange, AlertChanged, AlertContent, AlertFlag
+from stores.alerts import ACCEPTED, CLOSED, RAISED, WITHDRAWN, AlertRow
+from stores.flags import Flag
+from streams.matching.content import phones, redacted
+from streams.matching.desired import Deciding, Desired, PersonState, desire, digest
+from streams.matching.episodes import Episode, group
+from streams.matching.flags import Standing, day, standing
+
+CONTEXT_FOR = timedelta(hours=48)
+"""How long after an arrival a changed call-back contact or count of earlier attendances alone
+makes a new version; later it is only carried along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`row` is to be saved; told to nobody if `change` is None (only its visits changed)."""
+
+    row: AlertRow
+    change: AlertChange | None
+    phones: tuple[str | None, str | None] = (None, None)  # the authority's: office, emergency
+    traceparent: str = ""
+    became_restricted: bool = False
+
+
+def reconcile(state: PersonState, deciding: Deciding) -> list[Change]:
+    """The changes that make the alerts of `state` what they should be, in a stable order."""
+    episodes = group(visit for visit in state.visits if visit.person == state.person)
+    restricted = any(flag.restricted for flag in state.flags) or any(
+        visit.restricted for visit in state.visits if visit.person == state.person
+    )
+    flags: dict[str, list[Flag]] = defaultdict(list)
+    for flag in state.flags:
+        flags[flag.authority].append(flag)
+    held: dict[tuple[str, str], list[AlertRow]] = defaultdict(list)
+    for alert in state.alerts:
+        held[alert.authority, alert.source_patient].append(alert)
+
+    changes: list[Change] = []
+    kept: set[uuid.UUID] = set()
+    joined: set[uuid.UUID] = set()
+    for authority, source_patient in sorted(
+        set(held) | {(gss, one.source_patient) for gss in flags for one in episodes}
+    ):
+        own = [one for one in episodes if one.source_patient == source_patient]
+        assigned = _assigned(held[authority, source_patient], own, state.person)
+        for index, episode in enumerate(own):
+            desired = desire(state, episode, authority, flags[authority], restricted, deciding)
+            if desired is None:
+                continue
+            rows = sorted(assigned[index], key=_preference)
+            kept.update(row.alert_id for row in rows[:1])
+            joined.update(row.alert_id for row in rows[1:])
+            change = _meet(state, desired, rows[0] if rows else None, flags[authority], deciding)
+            if change is not None:
+                changes.append(change)
+    for alert in sorted(state.alerts, key=lambda one: one.alert_id):
+        if alert.alert_id not in kept and alert.state != WITHDRAWN:
+            rule = _why_withdrawn(
+                alert, state, restricted=restricted, is_joined=alert.alert_id in joined
+            )
+            if rule is not None:
+                changes.append(
+                    _withdrawn(alert, rule, state, flags[alert.authority], restricted, deciding)
+                )
+    return changes
+
+
+def _assigned(
+    alerts: Sequence[AlertRow], episodes: Sequence[Episode], person: str
+) -> list[list[AlertRow]]:
+    """For each episode the alerts that are about it: an alert goes with the visit that its id was
+    derived from, else with the earliest episode that it shares a visit with.
+    """
+    assigned: list[list[AlertRow]] = [[] for _ in episodes]
+    for alert in alerts:
+        shared = None
+        for index, episode in enumerate(episodes):
+            visits = [visit.visit_id for visit in episode.visits]
+            if any(_id(person, alert.authority, episode, one) == alert.alert_id for one in visits):
+                shared = index
+                break
+            if shared is None and not set(visits).isdisjoint(alert.visit_ids):
+                shared = index
+        if shared is not None:
+            assigned[shared].append(alert)
+    return assigned
+
+
+def _preference(alert: AlertRow) -> tuple[bool, bool, datetime, uuid.UUID]:
+    """Which of several alerts an episode keeps: one that stands, was accepted, was raised first."""
+    return alert.state == WITHDRAWN, alert.accepted_at is None, alert.raised_at, alert.alert_id
+
+
+def _meet(
+    state: PersonState,
+    desired: Desired,
+    before: AlertRow | None,
+    flags: Sequence[Flag],
+    deciding: Deciding,
+) -> Change | None:
+    """The change from `before` to `desired`, None if there is nothing to do."""
+    now, episode = deciding.now, desired.episode
+    visit_ids = tuple(visit.visit_id for visit in episode.visits)
+    numbers = phones(flags, deciding.directory, desired.authority)
+    trace = deciding.trace(state.person, visit_ids)
+    if before is None:
+        traceparent = trace or ""
+        alert_id = _id(state.person, desired.authority, episode, visit_ids[0])
+        rule = _why_raised(episode, flags)
+        event = _event(alert_id, 1, AlertChange.RAISED, rule, state.person, desired, now)
+        row = AlertRow(
+            alert_id=alert_id,
+            person=state.person,
+            authority=desired.authority,
+            hospital=desired.content.hospital,
+            source_patient=episode.source_patient,
+            visit_ids=visit_ids,
+            version=1,
+            state=RAISED,
+            provisional=desired.provisional,
+            late=desired.late,
+            restricted=desired.restricted,
+            rule=rule,
+            content=event,
+            content_digest=desired.digest,
+            round=1,
+            raised_at=now,
+            changed_at=now,
+            arrival_received_at=episode.received_at,
+            traceparent=traceparent,
+        )
+        return Change(row, AlertChange.RAISED, numbers, traceparent)
+
+    revived = before.state == WITHDRAWN
+    if not revived and _same(before, desired, deciding):
+        if before.visit_ids == visit_ids:
+            return None
+        return Change(replace(before, visit_ids=visit_ids), None)
+    added = _active(desired.content) - _active(before.content.content)
+    kind = AlertChange.RAISED if revived else AlertChange.UPDATED
+    rule = "revived" if revived else _why_updated(before, desired, added=bool(added))
+    version = before.version + 1
+    event = _event(before.alert_id, version, kind, rule, state.person, desired, now)
+    row = replace(
+        before,
+        visit_ids=visit_ids,
+        version=version,
+        state=RAISED if revived else before.state,
+        provisional=desired.provisional,
+        late=desired.late,
+        restricted=desired.restricted,
+        rule=rule,
+        content=event,
+        content_digest=desired.digest,
+        changed_at=max(now, before.changed_at),
+        arrival_received_at=episode.received_at,
+        withdrawn_at=None,
+    )
+    if revived or (added and before.state in (RAISED, ACCEPTED, CLOSED)):
+        row = replace(
+            row,
+            state=RAISED,
+            round=before.round + 1,
+            accepted_at=None,
+            accepted_by=None,
+            answer=None,
+            closed_at=None,
+        )
+    became_restricted = desired.restricted and not before.restricted
+    return Change(row, kind, numbers, trace or before.traceparent, became_restricted)
+
+
+def _same(before: AlertRow, desired: Desired, deciding: Deciding) -> bool:
+    if before.content_digest == desired.digest:
+        return True
+    if deciding.now - desired.episode.received_at <= CONTEXT_FOR:
+        return False
+    old = before.content.content
+    material = replace(
+        desired.content,
+        earlier_attendances=old.earlier_attendances,
+        hospital_name=old.hospital_name,
+        callback_name=old.callback_name,
+        callback_phone=old.callback_phone,
+    )
+    return before.content_digest == digest(
+        material,
+        deciding,
+        provisional=desired.provisional,
+        late=desired.late,
+        restricted=desired.restricted,
+    )
+
+
+def _withdrawn(
+    alert: AlertRow,
+    rule: str,
+    state: PersonState,
+    flags: Sequence[Flag],
+    restricted: bool,
+    deciding: Deciding,
+) -> Change:
+    hidden = restricted or alert.restricted
+    content = alert.content.content
+    if rule == "visit-cancelled":
+        content = replace(content, visit_state="cancelled")
+    if hidden:
+        content = redacted(content)
+    fingerprint = digest(
+        content, deciding, provisional=alert.provisional, late=alert.late, restricted=hidden
+    )
+    version = alert.version + 1
+    event = replace(
+        alert.content,
+        event_id=_event_id(alert.alert_id, version, AlertChange.WITHDRAWN),
+        version=version,
+        change=AlertChange.WITHDRAWN,
+        changed_at=deciding.now,
+        restricted=hidden,
+        rule=rule,
+        content=content,
+    )
+    row = replace(
+        alert,
+        version=version,
+        state=WITHDRAWN,
+        restricted=hidden,
+        rule=rule,
+        content=event,
+        content_digest=fingerprint,
+        changed_at=max(deciding.now, alert.changed_at),
+        withdrawn_at=deciding.now,
+    )
+    return Change(
+        row,
+        AlertChange.WITHDRAWN,
+        phones(flags, deciding.directory, alert.authority),
+        deciding.trace(state.person, alert.visit_ids) or alert.traceparent,
+        hidden and not alert.restricted,
+    )
+
+
+def _why_withdrawn(
+    alert: AlertRow, state: PersonState, *, restricted: bool, is_joined: bool
+) -> str | None:
+    """The rule that withdraws `alert`; None if its visits are known no longer (retention)."""
+    if is_joined:
+        return "episode-joined"
+    visits = [visit for visit in state.visits if visit.visit_id in alert.visit_ids]
+    if not visits:
+        return None
+    live = [visit for visit in visits if visit.live]
+    if not live:
+        return "visit-cancelled"
+    named = [visit for visit in live if visit.person == state.person]
+    if not named:
+        return "person-retracted"
+    if restricted and all(visit.provisional for visit in named):
+        return "restricted-not-verified"
+    return "flag-withdrawn"
+
+
+def _why_raised(episode: Episode, flags: Sequence[Flag]) -> str:
+    known = any(
+        flag.active_since <= arrival.visit.received_at
+        and standing(flag, day(arrival.at.utc)) is Standing.ACTIVE
+        for flag in flags
+        for arrival in episode.arrivals
+    )
+    return "arrival-of-flagged-person" if known else "flag-after-arrival"
+
+
+def _why_updated(before: AlertRow, desired: Desired, *, added: bool) -> str:
+    old, new = before.content.content, desired.content
+    if desired.restricted != before.restricted:
+        return "restriction-changed"
+    if added:
+        return "flag-added"
+    if desired.provisional != before.provisional:
+        return "identity-provisional" if desired.provisional else "identity-confirmed"
+    if old.flags != new.flags:
+        return "flag-changed"
+    if old.visit_state != new.visit_state:
+        return f"visit-{new.visit_state}"
+    return "details-changed"
+
+
+def _active(content: AlertContent) -> set[tuple[str, str | None]]:
+    def key(flag: AlertFlag) -> tuple[str, str | None]:
+        return flag.plan_type, flag.start
+
+    return {key(flag) for flag in content.flags if flag.active}
+
+
+def _id(person: str, authority: str, episode: Episode, visit_id: uuid.UUID) -> uuid.UUID:
+    return ids.derive("alert", person, authority, episode.source_patient, str(visit_id))
+
+
+def _event_id(alert_id: uuid.UUID, version: int, change: AlertChange) -> uuid.UUID:
+    return ids.derive("alert-changed", str(alert_id), version, change.value)
+
+
+def _event(
+    alert_id: uuid.UUID,
+    version: int,
+    change: AlertChange,
+    rule: str,
+    person: str,
+    desired: Desired,
+    now: datetime,
+) -> AlertChanged:
+    return AlertChanged(
+        event_id=_event_id(alert_id, version, change),
+        alert_id=alert_id,
+        version=version,
+        change=change,
+        changed_at=now,
+        authority=desired.authority,
+        hospital=desired.content.hospital,
+        person=person,
+        provisional=desired.provisional,
+        late=desired.late,
+        restricted=desired.restricted,
+        rule=rule,
+        content=desired.content,
+    )

@@ -1,0 +1,139 @@
+"""What an alert says: one episode, one person, one authority, as facts stand (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+from schemas.events import AlertContent, AlertFlag
+from stores.directory import Directory
+from stores.flags import UNKNOWN_START, Flag
+from stores.visits import Visit
+from streams.matching.episodes import Arrival, Episode
+from streams.matching.flags import Standing, day, last_day, standing
+
+FLAG_WINDOW = timedelta(hours=24)
+"""A flag received up to this long after an arrival was received still alerts for it."""
+EARLIER = timedelta(days=365)
+
+
+def alert_flags(flags: Iterable[Flag], episode: Episode) -> tuple[AlertFlag, ...]:
+    """One authority's `flags` as an alert on `episode` shows them, active and ended.
+
+    A function of the facts alone, never of the present: a plan that ends next month, or is made
+    next week, leaves a past alert as it is.
+    """
+    shown = []
+    for flag in flags:
+        standings = {_standing_at(flag, arrival) for arrival in episode.arrivals}
+        if standings == {Standing.OUT}:
+            continue
+        active = Standing.ACTIVE in standings
+        # the last day by age is shown only once it has come: it would tell the birth date
+        end = flag.end if active else last_day(flag)
+        shown.append(
+            AlertFlag(
+                plan_type=flag.plan_type,
+                start=None if flag.start == UNKNOWN_START else flag.start.isoformat(),
+                end=None if end is None else end.isoformat(),
+                active=active,
+                local_id=flag.local_id,
+            )
+        )
+    return tuple(sorted(shown, key=lambda one: (one.plan_type, one.start or "")))
+
+
+def _standing_at(flag: Flag, arrival: Arrival) -> Standing:
+    received = arrival.visit.received_at
+    if flag.active_since - received > FLAG_WINDOW:
+        return Standing.OUT
+    at_arrival = standing(flag, day(arrival.at.utc))
+    if at_arrival is not Standing.ACTIVE and flag.active_since > received:
+        became: date = day(flag.active_since)
+        if standing(flag, became) is Standing.ACTIVE:
+            return Standing.ACTIVE
+    return at_arrival
+
+
+def alert_content(
+    episode: Episode,
+    nhs_number: str,
+    flags: tuple[AlertFlag, ...],
+    visits: Sequence[Visit],
+    directory: Directory,
+    *,
+    restricted: bool,
+) -> AlertContent:
+    """The content for `episode`: its latest arrival's, with gaps filled from those before it;
+    `visits` are all the person's, for the count of earlier attendances.
+    """
+    latest = episode.arrivals[-1]
+    hospital = directory.hospitals.get(latest.visit.hospital)
+    department = _last(episode, "department")
+    content = AlertContent(
+        nhs_number=nhs_number,
+        flags=flags,
+        arrived_at=latest.at,
+        visit_state=latest.visit.state,
+        hospital=latest.visit.hospital,
+        hospital_name=directory.name_of(latest.visit.hospital),
+        department=hospital.departments.get(department, department)
+        if hospital and department
+        else department,
+        site_ods=_last(episode, "site_ods"),
+        mode_of_arrival=_last(episode, "mode_of_arrival"),
+        reason=_last(episode, "reason"),
+        admission_method=_last(episode, "admission_method"),
+        earlier_attendances=_earlier(episode, visits),
+        callback_name=hospital.callback_name if hospital else None,
+        callback_phone=hospital.callback_phone if hospital else None,
+    )
+    return redacted(content) if restricted else content
+
+
+def redacted(content: AlertContent) -> AlertContent:
+    """`content` without anything that says where in the hospital a restricted person is, or why."""
+    return replace(
+        content,
+        department=None,
+        site_ods=None,
+        mode_of_arrival=None,
+        reason=None,
+        admission_method=None,
+    )
+
+
+def phones(
+    flags: Iterable[Flag], directory: Directory, authority: str
+) -> tuple[str | None, str | None]:
+    """(office, emergency) phone of `authority`: its latest record's, else the directory's."""
+    office = emergency = None
+    for flag in sorted(flags, key=lambda one: (one.sequence, one.line)):
+        office = flag.phone_office or office
+        emergency = flag.phone_emergency or emergency
+    known = directory.authorities.get(authority)
+    if known is not None:
+        office, emergency = office or known.phone_office, emergency or known.phone_emergency
+    return office, emergency
+
+
+def _last(episode: Episode, name: str) -> str | None:
+    for visit in reversed(episode.visits):
+        value: str | None = getattr(visit, name)
+        if value is not None:
+            return value
+    return None
+
+
+def _earlier(episode: Episode, visits: Sequence[Visit]) -> int:
+    first = episode.arrivals[0].at.utc
+    own = {visit.visit_id for visit in episode.visits}
+    return sum(
+        1
+        for visit in visits
+        if visit.arrived is not None
+        and visit.visit_id not in own
+        and not visit.provisional
+        and first - EARLIER <= visit.arrived.utc <= first
+    )

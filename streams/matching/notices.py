@@ -1,0 +1,80 @@
+"""Who is told of a change: the event for subscribers and the rows for the dispatcher (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from halyard.kafka import Record, cloudevent_headers
+from schemas import codec
+from schemas.events import AlertChange
+from stores.delivery_rows import DeliveryRow
+from stores.directory import Directory
+from stores.outbox import Entry
+from streams.matching import payload
+from streams.matching.alerts import Change
+
+TOPIC = "safeguarding.alert.changed.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What leaves because of one change; `unreachable`: no endpoint for this authority's alert."""
+
+    entry: Entry
+    deliveries: tuple[DeliveryRow, ...]
+    unreachable: bool
+
+
+def notices(change: Change, directory: Directory) -> Notices:
+    """What `change` (which has a kind) makes leave the hub.
+
+    The authority hears of every version; a restricted person's goes only to the contact that it
+    registered for restricted people. The hospital's safeguarding contact hears that a match began
+    or was withdrawn, and of restricted people nothing.
+    """
+    row, event = change.row, change.row.content
+    entry = Entry(
+        Record(
+            TOPIC,
+            str(row.alert_id),
+            codec.encode(event),
+            cloudevent_headers(
+                event_id=event.event_id,
+                event_type="AlertChanged",
+                source="matching",
+                time=event.changed_at,
+                traceparent=change.traceparent,
+            ),
+        ),
+        event.event_id,
+    )
+
+    def row_for(destination: str, kind: str, body: bytes) -> DeliveryRow:
+        return DeliveryRow(
+            destination=destination,
+            alert_id=row.alert_id,
+            version=row.version,
+            kind=kind,
+            body=body,
+            event_id=event.event_id,
+            traceparent=change.traceparent,
+            due_at=event.changed_at,
+        )
+
+    deliveries: list[DeliveryRow] = []
+    authority = directory.authorities.get(row.authority)
+    endpoint = None
+    if authority is not None:
+        endpoint = authority.restricted_endpoint if row.restricted else authority.alert_endpoint
+    if endpoint is not None:
+        deliveries.append(row_for(endpoint, "alert", payload.alert_body(event, directory)))
+    hospital = directory.hospitals.get(row.hospital)
+    if (
+        change.change in (AlertChange.RAISED, AlertChange.WITHDRAWN)
+        and hospital is not None
+        and hospital.contact_endpoint is not None
+        and not row.restricted
+    ):
+        body = payload.match_body(event, directory, phones=change.phones)
+        deliveries.append(row_for(hospital.contact_endpoint, "match", body))
+    return Notices(entry, tuple(deliveries), unreachable=endpoint is None)

@@ -1,0 +1,140 @@
+"""Bodies of the webhook payloads ``alert``, ``match`` and ``receipt`` (docs/reference/alerts.md).
+
+JSON in UTF-8 with sorted keys: the same facts always give the same bytes. Times are ISO 8601,
+the hub's own in UTC (``…Z``), an arrival with the offset its hospital meant. A field that is not
+known, or that this recipient may not see, is null; fields are only ever added within a version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import orjson
+
+from schemas.events import AlertChange, AlertChanged, AlertContent, AlertReceipt, Moment
+from stores.directory import Directory
+
+ALERT, MATCH, RECEIPT = "halyard.alert.v1", "halyard.match.v1", "halyard.receipt.v1"
+
+_MATCH_CHANGE = {AlertChange.WITHDRAWN: "withdrawn"}
+
+
+def alert_body(event: AlertChanged, directory: Directory) -> bytes:
+    """What the authority is told: who, where, why, and whom to ring."""
+    content = event.content
+    return _dump(
+        {
+            "schema": ALERT,
+            "alert_id": str(event.alert_id),
+            "version": event.version,
+            "change": event.change.value.lower(),
+            "changed_at": _utc(event.changed_at),
+            "rule": event.rule,
+            "provisional": event.provisional,
+            "late": event.late,
+            "restricted": event.restricted,
+            "authority": {"gss": event.authority, "name": directory.name_of(event.authority)},
+            "hospital": {
+                "ods": content.hospital,
+                "name": content.hospital_name,
+                "site_ods": content.site_ods,
+                "callback": {"name": content.callback_name, "phone": content.callback_phone},
+            },
+            "person": {"nhs_number": content.nhs_number},
+            "flags": [
+                {
+                    "plan_type": flag.plan_type.value,
+                    "start": flag.start,
+                    "end": flag.end,
+                    "active": flag.active,
+                    "local_id": flag.local_id,
+                }
+                for flag in content.flags
+            ],
+            "visit": _visit(content),
+            "earlier_attendances": content.earlier_attendances,
+        }
+    )
+
+
+def match_body(
+    event: AlertChanged, directory: Directory, *, phones: tuple[str | None, str | None]
+) -> bytes:
+    """What the hospital's safeguarding contact is told: this person is here and is protected by
+    this authority; `phones` are the authority's (office, emergency) as the flags state them.
+    """
+    content = event.content
+    return _dump(
+        {
+            "schema": MATCH,
+            "alert_id": str(event.alert_id),
+            "version": event.version,
+            "change": _MATCH_CHANGE.get(event.change, "matched"),
+            "changed_at": _utc(event.changed_at),
+            "provisional": event.provisional,
+            "hospital": {"ods": content.hospital, "name": content.hospital_name},
+            "person": {"nhs_number": content.nhs_number},
+            "plan_types": plan_types(content),
+            "authority": {
+                "gss": event.authority,
+                "name": directory.name_of(event.authority),
+                "phone_office": phones[0],
+                "phone_emergency": phones[1],
+            },
+            "visit": {
+                key: value
+                for key, value in _visit(content).items()
+                if key in {"state", "arrived_at", "repeated_hour", "department"}
+            },
+        }
+    )
+
+
+def receipt_body(receipt: AlertReceipt, directory: Directory) -> bytes:
+    """What the hospital's contact is told of the answer; the alert id says which match it was."""
+    return _dump(
+        {
+            "schema": RECEIPT,
+            "alert_id": str(receipt.alert_id),
+            "version": receipt.version,
+            "rung": receipt.rung.value.lower(),
+            "at": _utc(receipt.at),
+            "authority": {"gss": receipt.authority, "name": directory.name_of(receipt.authority)},
+            "hospital": {"ods": receipt.hospital, "name": directory.name_of(receipt.hospital)},
+            "by": receipt.by,
+            "answer": receipt.answer,
+        }
+    )
+
+
+def plan_types(content: AlertContent) -> Sequence[str]:
+    """Types of the active plans, each once, in order."""
+    return sorted({flag.plan_type.value for flag in content.flags if flag.active})
+
+
+def _visit(content: AlertContent) -> dict[str, Any]:
+    return {
+        "state": content.visit_state,
+        "arrived_at": None if content.arrived_at is None else local_iso(content.arrived_at),
+        "repeated_hour": content.arrived_at is not None and content.arrived_at.repeated_hour,
+        "department": content.department,
+        "mode_of_arrival": content.mode_of_arrival,
+        "reason": content.reason,
+        "admission_method": content.admission_method,
+    }
+
+
+def local_iso(moment: Moment) -> str:
+    """ISO text with the offset that the sender meant."""
+    zone = timezone(timedelta(minutes=moment.offset_minutes))
+    return moment.utc.astimezone(zone).isoformat()
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,77 @@
+"""A rung was reached: the event for subscribers, and the word to the hospital's contact.
+
+Shared by the HTTP face (accept) and the dispatcher (delivered), so that both say the same thing
+about the same change under the same id.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from halyard import ids
+from halyard.kafka import Record, cloudevent_headers
+from schemas import codec
+from schemas.events import AlertReceipt, Rung
+from stores.alerts import AlertRow
+from stores.delivery_rows import DeliveryRow
+from stores.directory import Directory
+from stores.outbox import Entry
+from streams.matching import payload
+
+TOPIC = "safeguarding.alert.receipt.v1"
+
+
+def receipt_entries(
+    row: AlertRow, rung: Rung, *, at: datetime, source: str, directory: Directory
+) -> tuple[Entry, DeliveryRow | None]:
+    """The outbox entry (keyed by alert id) of `row` having reached `rung`, and what the hospital's
+    contact is sent, if anything.
+
+    `row` is the row *after* the change: its version is in the id, so one change gives one id.
+    `source` names the process that writes ("serve", "dispatcher"). The contact is told of an
+    acceptance alone, and of a restricted person's nothing.
+    """
+    receipt = AlertReceipt(
+        event_id=ids.derive("alert-receipt", str(row.alert_id), row.version, rung.value),
+        alert_id=row.alert_id,
+        version=row.version,
+        rung=rung,
+        at=at,
+        authority=row.authority,
+        hospital=row.hospital,
+        by=row.accepted_by if rung is Rung.ACCEPTED else None,
+        answer=row.answer if rung is Rung.ACCEPTED else None,
+    )
+    entry = Entry(
+        Record(
+            TOPIC,
+            str(row.alert_id),
+            codec.encode(receipt),
+            cloudevent_headers(
+                event_id=receipt.event_id,
+                event_type="AlertReceipt",
+                source=source,
+                time=at,
+                traceparent=row.traceparent,
+            ),
+        ),
+        receipt.event_id,
+    )
+    hospital = directory.hospitals.get(row.hospital)
+    if (
+        rung is not Rung.ACCEPTED
+        or row.restricted
+        or hospital is None
+        or hospital.contact_endpoint is None
+    ):
+        return entry, None
+    return entry, DeliveryRow(
+        destination=hospital.contact_endpoint,
+        alert_id=row.alert_id,
+        version=row.version,
+        kind="receipt",
+        body=payload.receipt_body(receipt, directory),
+        event_id=receipt.event_id,
+        traceparent=row.traceparent,
+        due_at=at,
+    )

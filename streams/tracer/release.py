@@ -1,0 +1,103 @@
+"""Carries PDS's answer to what waits for it: one transaction, with the ladder and the writer of
+identity; then publishes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from connectors.pds.outcomes import Found, Superseded
+from halyard import faults
+from halyard.clock import Clock
+from halyard.postgres import Connection, Pool, transaction
+from stores import outbox, parked, trace_requests
+from stores.trace_requests import TraceRequest
+from streams.identity import answering
+from streams.identity.answers import TraceAnswer
+from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
+from streams.identity.changes import Limits
+from streams.identity.evidence import known_person
+from streams.outbox_publisher import with_point
+
+
+class Releaser:
+    """Ends trace requests. `send` publishes; `new_id` gives random ids."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        limits: Limits,
+        send: outbox.Send,
+        clock: Clock,
+        *,
+        new_id: Callable[[], uuid.UUID] = uuid.uuid4,
+    ) -> None:
+        self._pool = pool
+        self._limits = limits
+        self._send = with_point(send, "tracer.after_produce")
+        self._clock = clock
+        self._new_id = new_id
+
+    async def release(self, trace: TraceRequest, answer: TraceAnswer) -> bool:
+        """Decide anew all that waits for `trace`; False if it was done or cancelled meanwhile.
+
+        Raises `TransientError`; the lease then ends by itself and the request is asked again.
+        """
+        locks: frozenset[str] = frozenset()
+        lanes: set[int] | None = None
+        for attempt in range(ATTEMPTS):
+            try:
+                async with transaction(self._pool) as connection:
+                    lanes = await self._decide(connection, trace, answer, locks)
+                break
+            except LockSetGrew as grew:
+                locks |= grew.names
+                if attempt + 1 == ATTEMPTS:
+                    raise
+        faults.point("tracer.after_commit")
+        if lanes:
+            await outbox.publish_lanes(self._pool, self._send, lanes)
+        return lanes is not None
+
+    async def _decide(
+        self,
+        connection: Connection,
+        trace: TraceRequest,
+        answer: TraceAnswer,
+        locks: frozenset[str],
+    ) -> set[int] | None:
+        keys = await parked.behind(connection, trace.trace_id)
+        ledger = await open_ledger(
+            connection,
+            self._limits,
+            self._seeds(trace, keys, answer),
+            now=self._clock(),
+            new_id=self._new_id,
+            more_locks=locks,
+        )
+        held = await trace_requests.hold(connection, trace.trace_id)
+        if held is None:
+            return None
+        if await parked.behind(connection, trace.trace_id) != keys:
+            raise LockSetGrew(locks)
+        answering.answer(ledger, held, keys, answer)
+        return await write(connection, ledger)
+
+    def _seeds(self, trace: TraceRequest, keys: list[str], answer: TraceAnswer) -> Seeds:
+        """The keys that wait, what guards the question, and whom PDS answered with."""
+        people: set[str] = set()
+        demographics: set[str] = set()
+        if isinstance(answer.outcome, Found | Superseded):
+            now = self._clock()
+            found = known_person(
+                answer.outcome.record, keys=self._limits.keys, verified_at=now, keep_until=now
+            )
+            people.add(found.person)
+            demographics.update(found.demographic_tokens)
+        return Seeds(
+            keys=frozenset(keys),
+            numbers=frozenset({trace.token, *people}),
+            demographics=frozenset(demographics),
+            flag_numbers=frozenset(people),
+            flag_demographics=frozenset(demographics),
+        )

@@ -1,0 +1,202 @@
+"""The tracer: leases what is due, asks PDS, and releases what waits for the answer.
+
+The ration is one for all tracers, in PostgreSQL. A request's X-Request-IDs were stored when it was
+filed, so a tracer that takes over from a killed one repeats the same call (correctness rule 11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+
+from connectors.pds.client import PdsClient
+from connectors.pds.outcomes import RateLimited, TokenRefused, Unavailable
+from connectors.pds.search import search
+from halyard import faults, metrics, telemetry
+from halyard.errors import HalyardError, TransientError
+from halyard.postgres import Pool, transaction
+from halyard.settings import PdsSettings
+from stores import trace_requests
+from stores.trace_requests import Ration, TraceRequest
+from streams.identity.answers import TraceAnswer, answer_of
+from streams.tracer.release import Releaser
+
+POLL_SECONDS: Final = 0.1
+_FAILURES: Final = 3
+_LONGEST_BACKOFF_SECONDS: Final = 300.0
+
+log = telemetry.get_logger()
+
+ClientFor = Callable[[str], PdsClient]
+"""Gives the client that asks for an organisation (NHSD-End-User-Organisation-ODS)."""
+
+
+def ration_of(settings: PdsSettings) -> Ration:
+    """The budget in `settings`: at once a fifth of a second's calls, never under two."""
+    return Ration(
+        per_second=settings.calls_per_second,
+        burst=max(2.0, settings.calls_per_second / 5),
+        failures=_FAILURES,
+        breaker_seconds=settings.breaker_seconds,
+    )
+
+
+def concurrency_of(settings: PdsSettings) -> int:
+    """Calls in flight: enough to spend the ration at a second a call, at most 32."""
+    return max(4, min(32, int(settings.calls_per_second)))
+
+
+class Tracer:
+    """One tracer process's work, without the process."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: PdsSettings,
+        client_for: ClientFor,
+        releaser: Releaser,
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._ration = ration_of(settings)
+        self._client_for = client_for
+        self._releaser = releaser
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Trace until `stopping`; calls in flight are then finished.
+
+        A database that is away is waited for: leases end by themselves.
+        """
+        waits = asyncio.ensure_future(stopping.wait())
+        try:
+            while not stopping.is_set():
+                leased = await self.lease()
+                for request in leased:
+                    task = asyncio.create_task(self._guarded(request))
+                    self._in_flight.add(task)
+                    task.add_done_callback(self._in_flight.discard)
+                if not leased:
+                    await asyncio.wait(
+                        {waits, *self._in_flight},
+                        timeout=POLL_SECONDS,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
+        finally:
+            waits.cancel()
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
+
+    async def lease(self) -> list[TraceRequest]:
+        """What this tracer is to ask now; none while the database is away."""
+        room = concurrency_of(self._settings) - len(self._in_flight)
+        if room < 1:
+            return []
+        try:
+            leased = await trace_requests.lease(
+                self._pool, self._ration, limit=room, lease_seconds=self._settings.lease_seconds
+            )
+        except TransientError as error:
+            log.warning("tracer_waits_for_database", error=telemetry.describe(error))
+            await asyncio.sleep(1.0)
+            return []
+        if leased:
+            faults.point("tracer.after_claim")
+        return leased
+
+    async def _guarded(self, request: TraceRequest) -> None:
+        try:
+            await self.trace(request)
+        except (TransientError, psycopg.Error, OSError) as error:
+            # the lease ends by itself; the request is then asked again under the same id
+            log.warning(
+                "trace_interrupted",
+                trace_id=str(request.trace_id),
+                error=telemetry.describe(error),
+            )
+        except HalyardError as error:
+            log.error(
+                "trace_failed", trace_id=str(request.trace_id), error=telemetry.describe(error)
+            )
+            await self._later(request)
+
+    async def _later(self, request: TraceRequest) -> None:
+        """What fails in the same way each time must not burn the ration."""
+        try:
+            await trace_requests.again(
+                self._pool, request.trace_id, seconds=_LONGEST_BACKOFF_SECONDS
+            )
+        except HalyardError as error:
+            log.warning("tracer_waits_for_database", error=telemetry.describe(error))
+
+    async def trace(self, request: TraceRequest) -> None:
+        """Ask PDS and release what waits; or put the request back for later, with its ids."""
+        client = self._client_for(request.organisation)
+        began = time.monotonic()
+        if request.kind == "get":
+            number = request.claim.nhs_number or ""
+            said = answer_of(await client.get(number, request.request_ids[0]))
+        else:
+            rationed = _Rationed(self._pool, self._ration)
+            said = answer_of(
+                await search(
+                    client, request.claim, request.request_ids, before_call=rationed.before_call
+                )
+            )
+        metrics.observe("halyard_pds_call_seconds", time.monotonic() - began)
+        faults.point("tracer.after_call")
+        rule = said.outcome.rule if isinstance(said, TraceAnswer) else said.rule
+        metrics.count("halyard_pds_calls_total", operation=request.kind, outcome=rule)
+        if isinstance(said, TraceAnswer):
+            async with transaction(self._pool) as connection:
+                await trace_requests.answered(connection)
+            released = await self._releaser.release(request, said)
+            log.info(
+                "trace_answered",
+                trace_id=str(request.trace_id),
+                rule=rule,
+                priority=request.priority,
+                released=released,
+            )
+            return
+        await self._put_back(request, said, rule)
+
+    async def _put_back(
+        self, request: TraceRequest, said: Unavailable | RateLimited | TokenRefused, rule: str
+    ) -> None:
+        seconds = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(request.attempts, 10))
+        at_once = not isinstance(said, Unavailable)
+        if isinstance(said, RateLimited) and said.retry_after_seconds is not None:
+            seconds = max(seconds, said.retry_after_seconds)
+        # An outage ends for all at once: nothing waits much longer than the breaker
+        seconds = min(seconds, max(2 * self._settings.breaker_seconds, 1.0))
+        await trace_requests.failed(self._pool, self._ration, at_once=at_once)
+        await trace_requests.again(self._pool, request.trace_id, seconds=seconds)
+        log.warning(
+            "trace_put_back",
+            trace_id=str(request.trace_id),
+            rule=rule,
+            attempts=request.attempts,
+            seconds=seconds,
+        )
+
+
+class _Rationed:
+    """The first call's token came with the lease; each further call takes its own."""
+
+    def __init__(self, pool: Pool, ration: Ration) -> None:
+        self._pool = pool
+        self._ration = ration
+        self._first = True
+
+    async def before_call(self) -> None:
+        if self._first:
+            self._first = False
+            return
+        while True:
+            if await trace_requests.take_token(self._pool, self._ration):
+                return
+            await asyncio.sleep(min(1.0, 1 / self._ration.per_second))

@@ -1,0 +1,144 @@
+"""Fixtures of every test: where Kafka and PostgreSQL come from, and a place of one's own there.
+
+The services are taken from the first that is there: addresses in
+``HALYARD_KAFKA__BOOTSTRAP_SERVERS`` and ``HALYARD_DATABASE__ADMIN_URL`` (a superuser's), Docker
+through testcontainers, our own embedded ones. Other ``HALYARD_*`` variables of the caller never
+reach a test: all are removed from the environment here, and the fixtures are the way to the
+addresses.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.services import Database, DatabaseServer, KafkaServer, Services
+
+_GIVEN_KAFKA = "HALYARD_KAFKA__BOOTSTRAP_SERVERS"
+_GIVEN_DATABASE = "HALYARD_DATABASE__ADMIN_URL"
+
+_SERVICES = pytest.StashKey[Services]()
+_TESTS = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the given addresses and leave no HALYARD_* variable behind."""
+    given = {
+        name: os.environ.pop(name) for name in tuple(os.environ) if name.startswith("HALYARD_")
+    }
+    config.stash[_SERVICES] = Services(
+        given_kafka=given.get(_GIVEN_KAFKA), given_database=given.get(_GIVEN_DATABASE)
+    )
+    # Refused connections are part of many tests; the client's own lines say nothing new.
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder."""
+    for item in items:
+        if item.path.is_relative_to(_TESTS):
+            folder = item.path.relative_to(_TESTS).parts[0]
+            if folder in {"unit", "contract", "integration", "acceptance"}:
+                item.add_marker(getattr(pytest.mark, folder))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which services the tests ran against."""
+    for line in config.stash[_SERVICES].report():
+        terminalreporter.write_line(line)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what was started for this run."""
+    services = config.stash.get(_SERVICES, None)
+    if services is not None:
+        services.stop()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test's own HALYARD_* variables (set by monkeypatch) start from none."""
+    for name in tuple(os.environ):
+        if name.startswith("HALYARD_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> KafkaServer:
+    """The Kafka of this run."""
+    return request.config.stash[_SERVICES].kafka(lambda: tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(kafka_server: KafkaServer) -> str:
+    """Its address, ``host:port``. Share it: put everything under the `namespace`."""
+    return kafka_server.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def database_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> DatabaseServer:
+    """The PostgreSQL of this run."""
+    return request.config.stash[_SERVICES].database(lambda: tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(scope="session")
+def postgres_admin_url(database_server: DatabaseServer) -> str:
+    """The superuser's URL. Share it: make databases of your own."""
+    return database_server.admin_url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A prefix for topics and groups that no other test has (``HALYARD_KAFKA__NAMESPACE``)."""
+    return f"t{uuid.uuid4().hex[:10]}"  # not `random`: pytest-randomly gives that one seed
+
+
+@pytest.fixture(scope="session")
+def _migrated(database_server: DatabaseServer) -> Iterator[str]:
+    with database_server.migrated_template() as name:
+        yield name
+
+
+@pytest.fixture
+def make_database(
+    database_server: DatabaseServer, _migrated: str
+) -> Iterator[Callable[[], Database]]:
+    """A function that makes migrated databases, dropped after the test."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(database_server.create(template=_migrated))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database_server.drop(database)
+
+
+@pytest.fixture
+def database(make_database: Callable[[], Database]) -> Database:
+    """A fresh migrated database of the test's own: name and the URLs of its roles."""
+    return make_database()
+
+
+@pytest.fixture
+def database_url(database: Database) -> str:
+    """The app role's URL of a fresh migrated database (``HALYARD_DATABASE__URL``)."""
+    return database.url
+
+
+@pytest.fixture
+def child_environment() -> MutableMapping[str, str]:
+    """What a subprocess inherits: the caller's variables without any HALYARD_* one."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HALYARD_")}

@@ -1,0 +1,225 @@
+"""The identity stage on PostgreSQL: one outcome for each event, once, whatever is repeated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from halyard import faults
+from halyard.errors import ContractError, TransientError
+from halyard.kafka import header
+from halyard.postgres import transaction
+from schemas.events import PersonClaim, PlanType, VisitEventKind
+from stores import outbox
+from streams.tracer.housekeeping import gauges, retention
+from tests.support import identity as make
+from tests.support.identity import CHILD
+from tests.support.identity_world import HOURS_49, World, person_of
+
+UNNUMBERED = replace(CHILD, nhs_number=None)
+ADULT = PersonClaim(
+    nhs_number=make.number(9), family="Elder", given=("Pat",), birth_date="1980-01-01"
+)
+
+
+async def test_a_flag_then_an_arrival(world: World) -> None:
+    """The flag is traced and answered CPR06; the child's arrival is then verified without PDS."""
+    submitted, arrival = make.flag(), make.attendance()
+    await world.take(submitted, make.trailer(1))
+    await world.trace()
+    await world.take(arrival)
+    assert await world.states(submitted, arrival) == [
+        ("verified", "pds.get.number_birth_date_names"),
+        ("verified", "local-index"),
+    ]
+    assert await world.answers() == {1: "CPR06"}
+    assert await world.value("select expected from uploads") == 1
+    person = make.known().person
+    assert world.holding() == {
+        submitted.event_id: (person, "VERIFIED"),
+        arrival.event_id: (person, "VERIFIED"),
+    }
+
+
+async def test_every_record_carries_its_headers(world: World) -> None:
+    """CloudEvents headers and the reported event's trace go along; the key is a pseudonym."""
+    await world.take(make.flag(), make.attendance(PersonClaim()))
+    await world.trace()
+    assert len(world.sent) == 2
+    for record in world.sent:
+        assert header(record.headers, "traceparent") == make.TRACE
+        assert header(record.headers, "ce_source") == "/halyard/identity"
+        assert (CHILD.nhs_number or "") not in record.key
+
+
+async def test_a_batch_taken_twice_says_nothing_new(world: World) -> None:
+    """The same batch again: no record, no trace request, no change."""
+    batch = (make.flag(), make.attendance(message_id="a"), make.attendance(ADULT, message_id="b"))
+    await world.take(*batch)
+    before = (len(world.sent), await world.rows("select * from claims order by position"))
+    requests = await world.value("select count(*) from trace_requests")
+    await world.take(*batch, *batch)
+    assert (len(world.sent), await world.rows("select * from claims order by position")) == before
+    assert await world.value("select count(*) from trace_requests") == requests
+
+
+async def test_an_upload_sent_again_keeps_its_answers(world: World) -> None:
+    """Repeats of flags and trailer are registered and change no answer."""
+    await world.take(make.flag(), make.trailer(1))
+    await world.trace()
+    await world.take(make.flag(), make.trailer(1))
+    assert await world.answers() == {1: "CPR06"}
+
+
+async def test_another_body_under_a_line_is_refused(world: World) -> None:
+    """The line keeps its first content and answer; the second goes to the worklist."""
+    other = make.flag(body="other", local_id="C2")
+    await world.take(make.flag())
+    await world.take(other)
+    await world.trace()
+    assert await world.answers() == {1: "CPR06"}
+    assert await world.states(other) == [("unresolved", "flag-line-reused")]
+    assert await world.rows("select line, rule from worklist") == [
+        {"line": 1, "rule": "flag-line-reused"}
+    ]
+
+
+async def test_two_plans_in_one_batch_are_one_call(world: World) -> None:
+    """Single-flight per person: two lines, one GET, two answers."""
+    await world.take(make.flag(), make.flag(line=2, plan_type=PlanType.LAC))
+    await world.trace()
+    assert await world.answers() == {1: "CPR06", 2: "CPR06"}
+    assert world.pds.pds.calls()["calls"] == 1
+
+
+async def test_a_flag_and_its_arrival_in_one_batch(world: World) -> None:
+    """Both in one batch: the arrival shares the flag's question at the flag's urgency."""
+    submitted, arrival = make.flag(), make.attendance()
+    await world.take(arrival, submitted)
+    (request,) = await world.rows("select kind, priority from trace_requests")
+    assert request == {"kind": "get", "priority": 3}
+    await world.trace()
+    assert [state for state, _ in await world.states(submitted, arrival)] == ["verified"] * 2
+
+
+async def test_poison_raises_and_leaves_nothing(world: World) -> None:
+    """A record that is no reported event: ContractError, and its batch left no trace."""
+    good = make.incoming(make.attendance())
+    with pytest.raises(ContractError):
+        await world.stage.process([good, replace(good, value=b"\x00\x00\x00\x00\x01x")])
+    assert await world.value("select count(*) from inbox") == 0
+
+
+@pytest.mark.parametrize("point", ["identity.before_commit", "identity.after_commit"])
+async def test_a_crash_loses_nothing(world: World, point: str) -> None:
+    """Cut off before or after the commit and taken again: each assertion once, the same ids."""
+    await world.take(make.flag())
+    await world.trace()
+    before = len(world.sent)
+    arrival = make.attendance()
+    faults.arm(f"{point}:raise")
+    try:
+        with pytest.raises(TransientError):
+            await world.take(arrival)
+        await world.take(arrival)
+        await outbox.sweep(world.pool, world.send, older_than_seconds=0)
+    finally:
+        faults.arm(None)
+    assert [one.event for one in world.said()[before:]] == [arrival.event_id]
+
+
+async def test_a_broker_that_is_away_stops_no_decision(world: World) -> None:
+    """Decisions are kept in the outbox and published when the broker is back, in order."""
+    world.broker_up = False
+    events = [make.attendance(PersonClaim(), visit=f"V{index}") for index in range(3)]
+    await world.take(*events)
+    world.broker_up = True
+    await outbox.sweep(world.pool, world.send, older_than_seconds=0)
+    assert len(world.sent) == 3
+
+
+async def test_an_adult_leaves_nothing_after_the_window(world: World) -> None:
+    """After 48 hours a not-traced event is forgotten, and an ended one holds no claim."""
+    adult, child = make.attendance(ADULT), make.attendance(PersonClaim(), visit="V2", local_id="L2")
+    await world.take(adult, child)
+    async with transaction(world.pool) as connection:
+        await retention(connection, make.NOW + HOURS_49)
+        await gauges(connection)
+    assert await world.rows("select reported_event_id, event from claims") == [
+        {"reported_event_id": child.event_id, "event": None}
+    ]
+
+
+async def test_what_waits_outlives_the_window(world: World) -> None:
+    """A claim behind a trace keeps its event until PDS answers, however long that takes."""
+    arrival = make.attendance()
+    await world.take(arrival)
+    world.now = make.NOW + HOURS_49
+    async with transaction(world.pool) as connection:
+        await retention(connection, world.now)
+    await world.trace()
+    assert await world.states(arrival) == [("verified", "pds.get.number_birth_date_names")]
+
+
+async def test_people_without_a_reason_are_forgotten(world: World) -> None:
+    """A visitor without a plan is known for 48 hours, a flagged child for as long as the plan."""
+    other = replace(CHILD, nhs_number=make.number(2), family="Visitor")
+    world.knows(person_of(other))
+    await world.take(make.flag(), make.attendance(other, local_id="L2"))
+    await world.trace_all()
+    assert await world.value("select count(*) from identities") == 2
+    async with transaction(world.pool) as connection:
+        await retention(connection, make.NOW + HOURS_49)
+    assert await world.rows("select person, flagged from identities") == [
+        {"person": make.known().person, "flagged": True}
+    ]
+
+
+async def test_an_ended_plan_is_forgotten_after_its_year(world: World) -> None:
+    """The authority ended the plan: its person stays for 365 days beyond the end, no longer."""
+    await world.take(make.flag(end="2026-02-01"))
+    await world.trace()
+    for days, kept in ((300, 1), (400, 0)):
+        async with transaction(world.pool) as connection:
+            await retention(connection, make.NOW + timedelta(days=days))
+        assert await world.value("select count(*) from identities") == kept
+
+
+async def test_an_invalidated_number_is_quarantined(world: World) -> None:
+    """CPR07 and the worklist; no person is known, and nothing was searched for."""
+    gone = replace(CHILD, nhs_number=make.number(4))
+    world.knows(person_of(gone, invalidated=True))
+    submitted = make.flag(gone)
+    await world.take(submitted)
+    await world.trace()
+    assert await world.answers() == {1: "CPR07"}
+    assert await world.states(submitted) == [("unresolved", "pds.invalidated")]
+    assert await world.value("select count(*) from identities") == 0
+    assert world.pds.pds.calls()["kind"] == {"retrieve": 1}
+
+
+async def test_a_superseded_flag_is_found_by_its_successors_arrival(world: World) -> None:
+    """CPR05; the child arrives under the new number and is verified by the index."""
+    old = replace(CHILD, nhs_number=make.number(4))
+    world.knows(person_of(old, superseded_by=CHILD.nhs_number))
+    arrival = make.attendance()
+    await world.take(make.flag(old))
+    await world.trace()
+    await world.take(arrival)
+    assert await world.answers() == {1: "CPR05"}
+    assert await world.states(arrival) == [("verified", "local-index")]
+
+
+async def test_an_arrival_without_a_number_is_found_by_search(world: World) -> None:
+    """The search resolves the child, and a discharge of the same visit follows."""
+    arrival = make.attendance(UNNUMBERED)
+    leave = make.attendance(PersonClaim(), kind=VisitEventKind.DISCHARGE)
+    await world.take(arrival, leave)
+    await world.trace()
+    assert await world.states(arrival, leave) == [
+        ("verified", "pds.search.birth_date_names"),
+        ("verified", "key-evidence"),
+    ]
+    assert [one.event for one in world.said()] == [arrival.event_id, leave.event_id]

@@ -1,0 +1,72 @@
+"""Topics: planned, applied, and applied again."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from halyard import kafka_admin
+from halyard.errors import BrokerUnavailable
+from halyard.kafka_admin import TopicSpec
+
+
+def test_a_plan_is_applied_once(kafka_bootstrap: str, namespace: str) -> None:
+    """The plan names what is missing and changes nothing; after apply there is nothing to do."""
+    wanted = [TopicSpec(f"{namespace}.{n}", 2, 1, {"retention.ms": "3600000"}) for n in "ab"]
+    plan = kafka_admin.plan(kafka_bootstrap, wanted)
+    assert plan.create == tuple(wanted)
+    assert kafka_admin.plan(kafka_bootstrap, wanted) == plan
+    assert kafka_admin.apply(kafka_bootstrap, wanted) == plan
+    assert kafka_admin.plan(kafka_bootstrap, wanted).empty
+    assert kafka_admin.apply(kafka_bootstrap, wanted).empty
+
+
+def test_differences_are_shown_and_mended(kafka_bootstrap: str, namespace: str) -> None:
+    """More partitions, other settings: applied. Fewer partitions, other copies: only said."""
+    topic = TopicSpec(f"{namespace}.t", 2, 1, {"retention.ms": "3600000"})
+    kafka_admin.apply(kafka_bootstrap, [topic])
+    more = replace(topic, partitions=3, config={"retention.ms": "7200000"})
+    plan = kafka_admin.plan(kafka_bootstrap, [more])
+    assert [(one.present, one.wanted) for one in plan.extend] == [(2, 3)]
+    assert [(c.key, c.present, c.wanted) for c in plan.configure] == [
+        ("retention.ms", "3600000", "7200000")
+    ]
+    assert len(plan.lines()) == 2
+    kafka_admin.apply(kafka_bootstrap, [more])
+    assert kafka_admin.plan(kafka_bootstrap, [more]).empty
+    less = kafka_admin.plan(kafka_bootstrap, [replace(more, partitions=1, replication=3)])
+    assert less.empty
+    assert len(less.warnings) == 2
+
+
+def test_the_lag_of_a_group_that_never_read_is_everything(
+    kafka_bootstrap: str, namespace: str
+) -> None:
+    """Asked with topics, every partition is told; without, only what the group committed."""
+    topic = TopicSpec(f"{namespace}.t", 3, 1)
+    kafka_admin.apply(kafka_bootstrap, [topic])
+    lag = kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody", [topic.name])
+    assert [(one.partition, one.committed, one.lag) for one in lag] == [
+        (0, None, 0),
+        (1, None, 0),
+        (2, None, 0),
+    ]
+    assert kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody") == []
+
+
+def test_a_cluster_describes_itself(kafka_bootstrap: str) -> None:
+    """Id and brokers, for `halyard doctor`."""
+    cluster = kafka_admin.describe(kafka_bootstrap)
+    assert cluster.cluster_id
+    assert kafka_bootstrap.split(",")[0] in cluster.brokers
+
+
+def test_an_absent_broker_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting that names its address."""
+    monkeypatch.setattr(kafka_admin, "_TIMEOUT_MS", 1_000)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(BrokerUnavailable, match="HALYARD_KAFKA__BOOTSTRAP_SERVERS"):
+            kafka_admin.plan(f"127.0.0.1:{taken.getsockname()[1]}", [])

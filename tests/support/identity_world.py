@@ -1,0 +1,180 @@
+"""Identity and tracer on a real PostgreSQL and a practice PDS; the bus is a list."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, LiteralString
+
+from connectors.pds.client import PdsClient
+from halyard.kafka import Record
+from halyard.postgres import Connection, lock_id, make_pool, transaction
+from halyard.settings import DatabaseSettings, PdsSettings, Settings
+from sandbox.pds.people import Person
+from sandbox.pds.server import PdsThread
+from sandbox.pds.settings import Faults
+from schemas.events import AttendanceReported, FlagSubmitted
+from streams.identity.agent import IdentityStage
+from streams.identity.changes import limits_of
+from streams.tracer.release import Releaser
+from streams.tracer.tracer import Tracer
+from tests.support import identity as make
+from tests.support.services import Database
+from tests.support.waiting import aeventually
+
+
+class World:
+    """See the module. `sent` is what reached the bus, in order; `now` is the hub's clock."""
+
+    def __init__(self, database: Database, pds: PdsThread) -> None:
+        self.database = database
+        self.pds = pds
+        self.sent: list[Record] = []
+        self.broker_up = True
+        self.now = make.NOW
+        self.settings = Settings(
+            database=DatabaseSettings(url=database.url, pool_size=8),
+            pds=PdsSettings(
+                base_url=pds.url,
+                token="practice-token",  # pragma: allowlist secret
+                calls_per_second=500,
+                breaker_seconds=0.3,
+                lease_seconds=30,
+            ),
+        )
+        self.pool = make_pool(self.settings, name="test", size=8)
+        self.stage = self.new_stage()
+        self._client = PdsClient(
+            pds.url, token="practice-token", end_user_organisation="X26", profile="test"
+        )
+
+    async def open(self) -> None:
+        await self.pool.open()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+        await self.pool.close()
+
+    def new_stage(self) -> IdentityStage:
+        """An identity worker."""
+        return IdentityStage(
+            self.pool, make.KEYS, self.settings, make.directory(), self.send, self.clock
+        )
+
+    def new_tracer(self) -> Tracer:
+        """A tracer process's work."""
+        limits = limits_of(self.settings, make.KEYS, make.directory())
+        releaser = Releaser(self.pool, limits, self.send, self.clock)
+        return Tracer(self.pool, self.settings.pds, lambda _: self._client, releaser)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    async def send(self, records: Sequence[Record]) -> list[bool]:
+        """The bus."""
+        if self.broker_up:
+            self.sent.extend(records)
+        return [self.broker_up] * len(records)
+
+    async def take(self, *events: AttendanceReported | FlagSubmitted) -> None:
+        """One batch through the stage."""
+        await self.stage.process([make.incoming(event) for event in events])
+
+    async def trace(self, times: int = 1) -> None:
+        """Lease and answer what is due, so many rounds; the ration's refill is waited for."""
+        for _ in range(times):
+            tracer = self.new_tracer()
+            leased = await aeventually(tracer.lease, 5, 0.02, why="a due trace request")
+            for request in leased:
+                await tracer.trace(request)
+
+    async def trace_all(self) -> None:
+        """Until no request is live."""
+        while await self.value(
+            "select exists(select from trace_requests where state in ('queued', 'leased'))"
+        ):
+            await self.trace()
+
+    def knows(self, *people: Person) -> None:
+        """PDS knows these people too."""
+        for person in people:
+            self.pds.pds.register.put(person)
+
+    def fault(self, **faults: Any) -> None:
+        """PDS misbehaves; without arguments it is well again."""
+        self.pds.pds.faults = Faults(**faults)
+
+    async def rows(self, query: LiteralString, **parameters: Any) -> list[dict[str, Any]]:
+        async with transaction(self.pool) as connection:
+            cursor = await connection.execute(query, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def value(self, query: LiteralString, **parameters: Any) -> Any:
+        (row,) = await self.rows(query, **parameters)
+        (found,) = row.values()
+        return found
+
+    async def states(self, *events: AttendanceReported | FlagSubmitted) -> list[tuple[str, str]]:
+        """(state, rule) of each event."""
+        found = {
+            row["reported_event_id"]: (row["state"], row["rule"])
+            for row in await self.rows("select reported_event_id, state, rule from claims")
+        }
+        return [found[event.event_id] for event in events]
+
+    async def answers(self) -> dict[int, str | None]:
+        """Answer code by line."""
+        rows = await self.rows("select line, code from upload_answers order by line")
+        return {row["line"]: row["code"] for row in rows}
+
+    def said(self) -> list[make.Said]:
+        """Assertions and retractions on the bus, in order."""
+        return make.said([record.value for record in self.sent])
+
+    def holding(self) -> dict[uuid.UUID, tuple[str, str] | None]:
+        """Whom the bus names in the end for each reported event."""
+        return make.holding([record.value for record in self.sent])
+
+    @asynccontextmanager
+    async def locked(self, *names: str) -> AsyncIterator[Connection]:
+        """A connection of somebody else that holds these advisory locks."""
+        async with self.pool.connection() as connection, connection.transaction():
+            for name in names:
+                await connection.execute("select pg_advisory_xact_lock(%s)", (lock_id(name),))
+            yield connection
+
+    async def blocked(self, count: int) -> None:
+        """Wait until so many transactions wait for an advisory lock."""
+
+        async def waiting() -> bool:
+            found = await self.value(
+                "select count(*) from pg_stat_activity "
+                "where wait_event = 'advisory' and datname = current_database()"
+            )
+            return bool(found >= count)
+
+        await aeventually(waiting, 10, 0.02, why=f"{count} transactions at a lock")
+
+
+def person_of(claim: Any, **changes: Any) -> Person:
+    """The practice PDS's record of whom `claim` states truly."""
+    fields: dict[str, Any] = {
+        "nhs_number": claim.nhs_number,
+        "family": claim.family,
+        "given": claim.given,
+        "birth_date": claim.birth_date,
+        "gender": claim.gender or "unknown",
+        "postcode": claim.postcode,
+    }
+    return Person(**{**fields, **changes})
+
+
+async def both(*parts: Any) -> None:
+    """Run side by side; the first error is raised."""
+    await asyncio.gather(*parts)
+
+
+HOURS_49 = timedelta(hours=49)

@@ -1,0 +1,219 @@
+"""Kafka and PostgreSQL for tests: given addresses, Docker, or embedded, in that order.
+
+Clients are imported where they are used: unit tests load this module and need none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
+# One cluster serves several runs at a time, and roles belong to the cluster: no random ones.
+OWNER_PASSWORD = "practice-owner"
+APP_PASSWORD = "practice-app"
+
+KAFKA_IMAGE = "apache/kafka:4.3.1"
+POSTGRES_IMAGE = "postgres:18"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaServer:
+    """A broker to share."""
+
+    bootstrap_servers: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database and the URLs of the roles in it; `url` is the app role's."""
+
+    name: str
+    url: str = field(repr=False)
+    owner_url: str = field(repr=False)
+    admin_url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """A PostgreSQL to share; `admin_url` is a superuser's."""
+
+    admin_url: str = field(repr=False)
+    source: str
+
+    @contextlib.contextmanager
+    def migrated_template(self) -> Iterator[str]:
+        """A migrated database to copy from (44 ms a copy), for as long as the context lasts."""
+        from halyard import postgres
+
+        template = self._provision(None)
+        try:
+            postgres.migrate(template.owner_url)
+            yield template.name
+        finally:
+            self.drop(template)
+
+    def create(self, *, template: str | None = None) -> Database:
+        """A new database, empty or a copy of `template`."""
+        return self._provision(template)
+
+    def drop(self, database: Database) -> None:
+        """Remove it, whoever is still connected."""
+        import psycopg
+        from psycopg import sql
+
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            statement = sql.SQL("drop database if exists {} with (force)")
+            connection.execute(statement.format(sql.Identifier(database.name)))
+
+    def _provision(self, template: str | None) -> Database:
+        from halyard import postgres
+
+        name = f"t{uuid.uuid4().hex[:12]}"
+        owner_url, app_url = postgres.provision(
+            self.admin_url,
+            database=name,
+            owner_password=OWNER_PASSWORD,
+            app_password=APP_PASSWORD,
+            template=template,
+        )
+        head, _, _ = self.admin_url.rpartition("/")
+        return Database(name=name, url=app_url, owner_url=owner_url, admin_url=f"{head}/{name}")
+
+
+class Services:
+    """Finds or starts the services once, at first need, and stops what it started."""
+
+    def __init__(self, *, given_kafka: str | None, given_database: str | None) -> None:
+        self._given_kafka = given_kafka
+        self._given_database = given_database
+        self._kafka: KafkaServer | None = None
+        self._database: DatabaseServer | None = None
+        self._stop: list[Callable[[], object]] = []
+
+    def kafka(self, directory: Callable[[], Path]) -> KafkaServer:
+        """The broker; `directory` gives a place for an embedded one."""
+        if self._kafka is None:
+            self._kafka = self._find_kafka(directory)
+        return self._kafka
+
+    def database(self, directory: Callable[[], Path]) -> DatabaseServer:
+        """The PostgreSQL; `directory` gives a place for an embedded one."""
+        if self._database is None:
+            self._database = self._find_database(directory)
+        return self._database
+
+    def report(self) -> Iterator[str]:
+        """A line for each service that was used."""
+        if self._kafka is not None:
+            yield f"Kafka: {self._kafka.source}"
+        if self._database is not None:
+            yield f"PostgreSQL: {self._database.source}"
+
+    def stop(self) -> None:
+        """Stop what was started here."""
+        while self._stop:
+            self._stop.pop()()
+
+    def _find_kafka(self, directory: Callable[[], Path]) -> KafkaServer:
+        if self._given_kafka:
+            return KafkaServer(self._given_kafka, f"given ({self._given_kafka})")
+        if docker_answers():
+            address = self._start_kafka_container()
+            return KafkaServer(address, f"Docker, {KAFKA_IMAGE} ({address})")
+        from halyard.embedded.kafka import EmbeddedKafka
+
+        broker = EmbeddedKafka(directory())
+        broker.start()
+        self._stop.append(broker.stop)
+        return KafkaServer(broker.bootstrap_servers, f"embedded ({broker.bootstrap_servers})")
+
+    def _find_database(self, directory: Callable[[], Path]) -> DatabaseServer:
+        if self._given_database:
+            return DatabaseServer(self._given_database, "given")
+        if docker_answers():
+            from testcontainers.community.postgres import PostgresContainer
+
+            container = PostgresContainer(POSTGRES_IMAGE, driver=None)
+            self._start_container(container)
+            return DatabaseServer(container.get_connection_url(), f"Docker, {POSTGRES_IMAGE}")
+        from halyard.embedded.postgres import EmbeddedPostgres
+
+        server = EmbeddedPostgres(directory())
+        server.start()
+        self._stop.append(server.stop)
+        return DatabaseServer(server.admin_url, f"embedded (port {server.port})")
+
+    def _start_kafka_container(self) -> str:
+        from testcontainers.community.kafka import KafkaContainer
+
+        class ApacheKafkaContainer(KafkaContainer):
+            """`KafkaContainer` speaks to Confluent's image; this one to apache/kafka."""
+
+            MIN_KRAFT_TAG = "3.7.0"
+
+            def tc_start(self) -> None:
+                # The published port is known only now, so the container waits for this script.
+                host, port = self.get_container_host_ip(), self.get_exposed_port(self.port)
+                listeners = (
+                    f"{self.listener_name}://{host}:{port},"
+                    "BROKER://$(hostname -i | cut -d' ' -f1):9092"
+                )
+                script = (
+                    "#!/bin/sh\n"
+                    f"export KAFKA_ADVERTISED_LISTENERS={listeners}\n"
+                    "exec /etc/kafka/docker/run\n"
+                )
+                self.create_file(script.encode(), self.TC_START_SCRIPT)
+
+        container = ApacheKafkaContainer(KAFKA_IMAGE).with_kraft()
+        for name, value in (
+            ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+            ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+            ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+            ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+        ):
+            container.with_env(name, value)
+        self._start_container(container)
+        address: str = container.get_bootstrap_server()
+        return address
+
+    def _start_container(self, container: DockerContainer) -> None:
+        container.start()
+        self._stop.append(container.stop)
+
+
+def docker_answers() -> bool:
+    """True if a Docker engine answers at DOCKER_HOST or the usual socket within two seconds.
+
+    Asked by hand: the client library leaves its socket open when nobody answers.
+    """
+    place = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    scheme, _, address = place.partition("://")
+    try:
+        if scheme == "unix":
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(2)
+            target: str | tuple[str, int] = address
+        elif scheme == "tcp":
+            host, _, port = address.rstrip("/").partition(":")
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            connection.settimeout(2)
+            target = (host, int(port or 2375))
+        else:
+            return False
+        with connection:
+            connection.connect(target)
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in connection.recv(4096).partition(b"\r\n")[0]
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,41 @@
+"""What `halyard up` makes for practice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from halyard.cli import practice
+from halyard.errors import ConfigurationError
+from halyard.privacy import load_keys
+from stores.directory import load_directory
+
+
+def test_practice_files_are_private_and_fit_together(tmp_path: Path) -> None:
+    """Keys load, every endpoint has its secret, and each token is known by its digest only."""
+    made = practice.prepare(tmp_path / "data", authority_port=1234, contact_port=1235)
+    for path in (made.secrets_file, made.directory_file, made.tokens_file):
+        assert path.stat().st_mode & 0o077 == 0
+    keys, directory = load_keys(made.secrets_file), load_directory(made.directory_file)
+    assert {one.secret for one in directory.endpoints.values()} <= set(keys.webhook)
+    for code, token in practice.read_tokens(made.tokens_file).items():
+        assert directory.organisation_of(token) == code
+        assert token not in made.directory_file.read_text()
+
+
+def test_a_second_start_keeps_keys_and_tokens_and_takes_new_ports(tmp_path: Path) -> None:
+    """Pseudonyms in the database must stay valid; only the receivers' addresses change."""
+    first = practice.prepare(tmp_path, authority_port=1, contact_port=2)
+    secrets, tokens = first.secrets_file.read_text(), first.tokens_file.read_text()
+    practice.prepare(tmp_path, authority_port=31, contact_port=32)
+    assert first.secrets_file.read_text() == secrets
+    assert first.tokens_file.read_text() == tokens
+    directory = load_directory(first.directory_file)
+    assert directory.endpoints[practice.ALERT_ENDPOINT].url == "http://127.0.0.1:31/webhook"
+
+
+def test_missing_tokens_say_what_to_do(tmp_path: Path) -> None:
+    """Without a practice system there is a sentence, not a traceback."""
+    with pytest.raises(ConfigurationError, match="halyard up"):
+        practice.read_tokens(tmp_path / "tokens.toml")

@@ -1,0 +1,147 @@
+"""The three answers of a look-up; "no flag held" is never said lightly."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flag_service.lookup import FLAGGED, NONE_HELD, NOT_CHECKED, Held, answer
+from schemas.events import PlanType
+from stores.coverage import Coverage
+from stores.flags import UNKNOWN_START, Flag
+from tests.support.face import INFIRMARY, NORTH, ORDERED, SOUTH, directory
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+
+
+def plan(**changes: Any) -> Flag:
+    """An active child protection plan of North."""
+    values: dict[str, Any] = {
+        "authority": NORTH,
+        "person": "p",
+        "plan_type": PlanType.CPP,
+        "start": date(2025, 1, 6),
+        "end": None,
+        "sequence": 1,
+        "line": 1,
+        "active_since": NOW,
+        "restricted": False,
+        "nhs_number": "9990000018",
+        "birth_date": "2017-03-04",
+        "local_id": "C-1",
+        "phone_office": "01632 960009",
+    }
+    return Flag(**{**values, **changes})
+
+
+def ask(
+    *flags: Flag, ages: dict[str, timedelta] | None = None, caller: str = INFIRMARY
+) -> dict[str, Any]:
+    """The answer for these plans, with files of these ages."""
+    ages = {NORTH: timedelta(hours=3)} if ages is None else ages
+    coverage = {gss: Coverage(gss, NOW - age, 2) for gss, age in ages.items()}
+    return answer(Held(flags, coverage, True), directory(), caller=caller, now=NOW)
+
+
+def test_a_plan_is_told_with_whom_to_ring() -> None:
+    """Office number from the record, else the authority's own; never the NHS number."""
+    found = ask(plan(), plan(authority=NORTH, plan_type=PlanType.LAC, phone_office=None))
+    assert found["answer"] == FLAGGED
+    assert [one["phone_office"] for one in found["flags"]] == ["01632 960009", "01632 960001"]
+    assert found["flags"][0]["authority_name"] == "North"
+    assert "9990000018" not in json.dumps(found)
+
+
+def test_all_authorities_are_told() -> None:
+    """A child who moves has plans of two."""
+    found = ask(plan(), plan(authority=SOUTH))
+    assert {one["authority"] for one in found["flags"]} == {NORTH, SOUTH}
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (date(2026, 3, 10), True),
+        (date(2026, 3, 9), False),
+        (date(2025, 3, 10), False),
+        (date(2025, 3, 9), None),
+    ],
+)
+def test_an_ended_plan_is_shown_for_365_days(end: date, expected: bool | None) -> None:
+    """The last day is active, then it is shown as ended, then not at all."""
+    found = ask(plan(end=end))
+    if expected is None:
+        assert found["answer"] == NONE_HELD
+    else:
+        assert found["flags"][0]["active"] is expected
+
+
+def test_an_unknown_start_is_null() -> None:
+    """Never the placeholder that the store uses."""
+    assert ask(plan(start=UNKNOWN_START))["flags"][0]["start"] is None
+
+
+def test_a_plan_of_an_unknown_kind_is_shown() -> None:
+    """A symbol not known yet needs a person, never a drop."""
+    found = ask(plan(plan_type=PlanType.UNKNOWN))
+    assert "ring" in found["flags"][0]["plan"]
+
+
+def test_local_ids_are_for_their_own_authority() -> None:
+    """Nobody else sees another authority's id of a child."""
+    found = ask(plan(), plan(authority=SOUTH), caller=NORTH)
+    assert [one.get("local_id") for one in found["flags"]] == ["C-1", None]
+
+
+def test_a_restricted_childs_plan_tells_no_place() -> None:
+    """Plan, authority and telephone, and nothing else."""
+    found = ask(plan(restricted=True))
+    assert found["flags"][0]["restricted"] is True
+    assert set(found["flags"][0]) == {
+        "plan_type",
+        "plan",
+        "active",
+        "start",
+        "end",
+        "authority",
+        "authority_name",
+        "phone_office",
+        "phone_emergency",
+        "restricted",
+    }
+
+
+def test_none_held_says_as_of_when_and_who_is_covered() -> None:
+    """Each authority with the age of its last file, and those who have sent none."""
+    found = ask(ages={NORTH: timedelta(hours=3), SOUTH: timedelta(hours=49)})
+    assert found["answer"] == NONE_HELD
+    assert "flags" not in found
+    assert found["as_of"] == NOW.isoformat()
+    assert [(one["authority"], one["age_seconds"], one["stale"]) for one in found["coverage"]] == [
+        (NORTH, 10_800, False),
+        (SOUTH, 176_400, True),
+    ]
+    assert found["coverage"][0]["unmatched_records"] == 2
+    assert [one["authority"] for one in found["not_covered"]] == [ORDERED]
+    assert found["number"] == "verified-here"
+
+
+@pytest.mark.parametrize(
+    ("ages", "reason"),
+    [({}, "no-authority-has-sent-a-file"), ({NORTH: timedelta(hours=49)}, "every-file-is-stale")],
+)
+def test_without_a_fresh_file_nothing_can_be_checked(
+    ages: dict[str, timedelta], reason: str
+) -> None:
+    """Silence of the authorities is not an answer about the child."""
+    found = ask(ages=ages)
+    assert (found["answer"], found["reason"]) == (NOT_CHECKED, reason)
+    assert "flags" not in found
+
+
+def test_a_flag_is_told_also_when_files_are_stale() -> None:
+    """What is held is held."""
+    assert ask(plan(), ages={NORTH: timedelta(days=30)})["answer"] == FLAGGED

@@ -1,0 +1,338 @@
+"""From message to event: triggers, identifiers, arrival, marks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.hl7v2.er7 import Er7Error, Message
+from connectors.hl7v2.mapping import ARRIVAL_METHODS, to_attendance
+from halyard.privacy import Keys
+from schemas.codec import decode, encode
+from schemas.events import (
+    AttendanceReported,
+    Moment,
+    NhsNumberStatus,
+    PersonClaim,
+    VisitDetail,
+    VisitEventKind,
+)
+from tests.unit.hl7v2.messages import EVN, FEED, MSH, PID, PV1, arrival, trigger
+
+KEYS = Keys(bus=b"b" * 32, store=b"s" * 32)
+NOW = datetime(2026, 3, 14, 21, 42, 35, tzinfo=UTC)
+
+
+def _event(data: bytes, **feed: str) -> AttendanceReported:
+    return to_attendance(
+        Message.parse(data), feed=FEED.model_copy(update=feed), keys=KEYS, received_at=NOW
+    )
+
+
+def _pid(identifiers: str, *, pid_2: str = "", pid_4: str = "") -> bytes:
+    return arrival(pid=f"PID|1|{pid_2}|{identifiers}|{pid_4}|TESTCHILD^ROBIN||20190602|1")
+
+
+def test_an_arrival_in_the_itk_shape() -> None:
+    """Every field of the event, from the national profile's positions."""
+    event = _event(arrival())
+    assert event.claim == PersonClaim(
+        nhs_number="9990000018",
+        nhs_number_status=NhsNumberStatus.VERIFIED,
+        family="TESTCHILD",
+        given=("ROBIN",),
+        birth_date="2019-06-02",
+        gender="male",
+        postcode="YO1 1AA",
+        local_id="T123456",
+    )
+    assert event.detail == VisitDetail(
+        patient_class="E",
+        admission_method="21",
+        department="ED",
+        site_ods="RTES5",
+        mode_of_arrival="Ambulance",
+        reason="Fall at home",
+    )
+    assert event.occurred_at == Moment(datetime(2026, 3, 14, 21, 41, 5, tzinfo=UTC))
+    assert event.recorded_at == Moment(datetime(2026, 3, 14, 21, 42, 30, tzinfo=UTC))
+    assert event.message_at == Moment(datetime(2026, 3, 14, 21, 42, 33, tzinfo=UTC))
+    assert (event.trigger, event.kind) == ("A04", VisitEventKind.REGISTER)
+    assert (event.arrival, event.arrival_rule) == (True, "default.emergency-class")
+    assert (event.source, event.organisation) == ("rtest-ed", "RTEST")
+    assert (event.message_id, event.sequence) == ("ED-000123", 123)
+    assert (event.charset, event.message, event.marks) == ("utf-8", arrival(), ())
+
+
+def test_an_event_travels_through_the_codec() -> None:
+    """The event fits its schema."""
+    event = _event(arrival())
+    assert decode(encode(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("A01", VisitEventKind.ADMIT),
+        ("A03", VisitEventKind.DISCHARGE),
+        ("A04", VisitEventKind.REGISTER),
+        ("A08", VisitEventKind.UPDATE),
+        ("A11", VisitEventKind.CANCEL),
+        ("A13", VisitEventKind.CANCEL_DISCHARGE),
+        ("A02", VisitEventKind.NOT_USED),
+        ("A28", VisitEventKind.NOT_USED),
+        ("A40", VisitEventKind.NOT_USED),
+        ("Z99", VisitEventKind.NOT_USED),
+        ("", VisitEventKind.NOT_USED),
+    ],
+)
+def test_triggers(name: str, kind: VisitEventKind) -> None:
+    """Six triggers change a visit, every other is stored as not used; all are one visit."""
+    event = _event(arrival(msh=trigger(name)))
+    assert event.kind is kind
+    assert event.visit_id == _event(arrival()).visit_id
+    assert event.source_person == _event(arrival()).source_person
+
+
+def test_a_message_that_is_no_adt_is_not_used() -> None:
+    """ORU^A04 is not an attendance, whatever its trigger says."""
+    event = _event(arrival(msh=MSH.replace("ADT^A04^ADT_A01", "ORU^A04")))
+    assert (event.kind, event.arrival) == (VisitEventKind.NOT_USED, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "patient_class", "method", "rule"),
+    [
+        ("A04", "E", "", "default.emergency-class"),
+        ("A01", "E", "11", "default.emergency-class"),
+        ("A01", "I", "31", "default.admission-method"),
+        ("A01", "I", "2A", "default.admission-method"),
+        ("A01", "I", "28", "default.admission-method"),
+        ("A01", "I", "11", "default.no-arrival"),
+        ("A01", "I", "82", "default.no-arrival"),
+        ("A01", "", "", "default.no-arrival"),
+        ("A04", "O", "21", "default.no-arrival"),
+        ("A08", "E", "21", "default.no-arrival"),
+        ("A03", "E", "21", "default.no-arrival"),
+        ("A11", "E", "21", "default.no-arrival"),
+    ],
+)
+def test_the_arrival_rule(name: str, patient_class: str, method: str, rule: str) -> None:
+    """A04 or A01 of class E, and A01 by an emergency or maternity method, are arrivals."""
+    event = _event(arrival(msh=trigger(name), pv1=f"PV1|1|{patient_class}|W1|{method}"))
+    assert event.arrival_rule == rule
+    assert event.arrival is (rule != "default.no-arrival")
+
+
+def test_the_arrival_methods_are_those_of_the_design() -> None:
+    """21-25, 28, 2A-2D, 31 and 32; nothing elective, no transfer, no birth."""
+    assert sorted(ARRIVAL_METHODS) == [
+        "21",
+        "22",
+        "23",
+        "24",
+        "25",
+        "28",
+        "2A",
+        "2B",
+        "2C",
+        "2D",
+        "31",
+        "32",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "number", "local_id"),
+    [
+        ("9990000018^^^NHS", "9990000018", None),
+        ("T1^^^RTEST^MR~9990000018^^^NHS^NH", "9990000018", "T1"),
+        ("9990000018^^^NHS^NH~T1^^^RTEST^MR", "9990000018", "T1"),
+        ("T1^^^MRENTR^MEDREC~9990000018^^^NHS^HN", "9990000018", "T1"),
+        ("T1^^^SIM^MRN~9990000018^^^NHSNBR^NHSNMBR", "9990000018", "T1"),
+        ("999 000 0018^^^NHS~X^^^OTHER~T1^^^RTEST^MR", "999 000 0018", "T1"),
+        ("T1^^^RTEST^HN", None, "T1"),
+        ("T1", None, "T1"),
+        ("", None, None),
+        ('""', None, None),
+    ],
+)
+def test_identifiers_in_the_dialects_that_are_sent(
+    identifiers: str, number: str | None, local_id: str | None
+) -> None:
+    """The NHS number is told by CX.4 or CX.5 in any repetition; the rest is local."""
+    claim = _event(_pid(identifiers)).claim
+    assert (claim.nhs_number, claim.local_id) == (number, local_id)
+
+
+def test_the_number_may_stand_in_pid_2_or_pid_4() -> None:
+    """Where PID-3 has none, the older fields are looked at."""
+    assert _event(_pid("T1^^^RTEST^MR", pid_2="9990000018^^^NHS")).claim.nhs_number == "9990000018"
+    assert _event(_pid("T1", pid_4="A~9990000018^^^^NH")).claim.nhs_number == "9990000018"
+    both = _event(_pid("9990000026^^^NHS", pid_2="9990000018^^^NHS"))
+    assert both.claim.nhs_number == "9990000026"
+
+
+def test_odd_numbers_are_kept_and_marked() -> None:
+    """A number that cannot be one goes on as sent, marked; two different ones are marked too."""
+    wrong = _event(_pid("9990000019^^^NHS~T1^^^RTEST"))
+    assert (wrong.claim.nhs_number, wrong.marks) == ("9990000019", ("nhs-number-invalid",))
+    two = _event(_pid("9990000019^^^NHS~9990000026^^^NHS~9990000018^^^NHS"))
+    assert (two.claim.nhs_number, two.marks) == ("9990000026", ("nhs-number-several",))
+
+
+@pytest.mark.parametrize(
+    ("pid_32", "status", "marks"),
+    [
+        ("NSTS01", NhsNumberStatus.VERIFIED, ()),
+        ("US~NSTS08", NhsNumberStatus.POSTPONED, ()),
+        ("US~AL", NhsNumberStatus.UNKNOWN, ()),
+        ("NSTS09", NhsNumberStatus.UNKNOWN, ("nhs-number-status-unknown",)),
+        ("NSTS01~NSTS02", NhsNumberStatus.UNKNOWN, ("nhs-number-status-several",)),
+    ],
+)
+def test_the_number_status(pid_32: str, status: NhsNumberStatus, marks: tuple[str, ...]) -> None:
+    """NSTS anywhere in PID-32; two of them say nothing."""
+    event = _event(arrival(pid=PID.replace("NSTS01", pid_32)))
+    assert (event.claim.nhs_number_status, event.marks) == (status, marks)
+
+
+def test_the_legal_name_and_the_home_address_are_preferred() -> None:
+    """XPN.7 L and XAD.7 H win; without them the first counts."""
+    names = "OLD^A^^^^^A~VAN&DER BERG^ROBIN^JAY ALEX^^^^L"
+    addresses = "^^^^XX1 1XX^^TMP~^^^^YO1 1AA^^H"
+    event = _event(arrival(pid=f"PID|1||T1||{names}||20190602|F|||{addresses}"))
+    assert event.claim.family == "VAN"
+    assert event.claim.given == ("ROBIN", "JAY", "ALEX")
+    assert (event.claim.postcode, event.claim.gender) == ("YO1 1AA", "female")
+
+
+def test_odd_demographics_are_taken_with_marks() -> None:
+    """A month 13, an empty name, an unknown sex: kept as a message, told by rule, no value."""
+    event = _event(arrival(pid="PID|1||9990000018^^^NHS||^ROBIN||20191302|Q"))
+    assert event.claim.birth_date is None
+    assert event.marks == ("family-name-missing", "birth-date-invalid", "gender-unknown-code")
+
+
+def test_odd_times_and_ids_are_taken_with_marks() -> None:
+    """Times that are none, a sequence that is no number, no control id, no visit number."""
+    data = arrival(
+        msh="MSH|^~\\&|EDIS|RTEST|||soon||ADT^A04||P|2.4|x", evn="EVN||20261025013000||||never",
+        pv1="PV1|1|E",
+    )  # fmt: skip
+    event = _event(data)
+    assert event.marks == (
+        "time-repeated-hour:EVN-2",
+        "time-invalid:EVN-6",
+        "time-invalid:MSH-7",
+        "control-id-missing",
+        "visit-number-missing",
+        "sequence-invalid",
+    )
+    assert (event.message_id, event.sequence, event.occurred_at) == ("", None, None)
+
+
+def test_broken_characters_are_read_by_the_fallback_and_marked() -> None:
+    """Invalid UTF-8 is read as windows-1252 (or what the feed says), never refused."""
+    data = arrival().replace(b"TESTCHILD", b"ZO\xcb")
+    event = _event(data)
+    assert event.claim.family == "ZOË"
+    assert event.charset == "windows-1252"
+    assert event.marks == ("charset-fallback:PID-5", "charset-fallback:message")
+    assert _event(data, fallback_charset="iso8859-7").claim.family == "ZOΛ"
+
+
+def test_a_message_without_a_visit_is_the_patients_day() -> None:
+    """Without PV1-19 the patient and the day of admission make the visit."""
+    first = _event(arrival(pv1="PV1|1|E"))
+    later = _event(arrival(pv1="PV1|1|E", evn=EVN.replace("20260314", "20260316")))
+    assert first.visit_id == _event(arrival(pv1="PV1|1|E", msh=trigger("A08"))).visit_id
+    assert first.visit_id != later.visit_id
+    assert _event(arrival(msh=trigger("A31"), pv1="")).marks == ()
+
+
+def test_the_key_stays_when_the_number_becomes_known() -> None:
+    """One visit stays in order although its number comes half way."""
+    without = _event(_pid("T1^^^RTEST^MR"))
+    with_number = _event(_pid("9990000018^^^NHS~T1^^^RTEST^MR"))
+    assert without.source_person == with_number.source_person
+    assert without.source_patient == with_number.source_patient
+    assert without.source_person != without.source_patient
+    assert "T1" not in without.source_person
+
+
+def test_those_who_name_nobody_do_not_share_a_key() -> None:
+    """No local id, no visit, no number: each stands alone."""
+    nobody = "PID|1||||TESTCHILD^ROBIN||20190602"
+    one = _event(arrival(pid=nobody, pv1="PV1|1|E"))
+    two = _event(arrival(pid=nobody, pv1="PV1|1|E", msh=trigger("A04", "OTHER")))
+    assert one.source_person != two.source_person
+
+
+def test_the_event_id_is_of_the_bytes() -> None:
+    """The same bytes are the same event; a re-used control id with another body is a new one."""
+    assert _event(arrival()).event_id == _event(arrival()).event_id
+    assert _event(arrival()).event_id != _event(arrival(pv2="PV2|||^Other")).event_id
+    later = to_attendance(
+        Message.parse(arrival()), feed=FEED, keys=KEYS, received_at=NOW.replace(hour=23)
+    )
+    assert later == replace(_event(arrival()), received_at=later.received_at)
+
+
+def test_a_message_without_pid_is_refused() -> None:
+    """Nobody to attribute it to."""
+    with pytest.raises(Er7Error) as caught:
+        _event(arrival(pid=""))
+    assert (caught.value.rule, caught.value.place) == ("no-pid", "PID")
+
+
+def test_marks_and_reprs_hold_no_value() -> None:
+    """Nothing of the person stands in the event's repr."""
+    shown = repr(_event(arrival()))
+    for secret in ("9990000018", "TESTCHILD", "ROBIN", "YO1", "2019-06-02", "T123456", "Fall"):
+        assert secret not in shown
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["PID", "PV1", "PV2", "EVN", "NK1"]),
+            st.text(alphabet='09A|^~&\\"EN -', max_size=80),
+        ),
+        max_size=6,
+    )
+)
+def test_nothing_odd_is_refused(segments: list[tuple[str, str]]) -> None:
+    """Whatever stands in the fields, a message with MSH and PID becomes an event."""
+    lines = [MSH, "PID|1", *(f"{name}|{text}" for name, text in segments)]
+    event = _event("\r".join(lines).encode())
+    assert decode(encode(event)) == event
+
+
+def test_a_discharge_tells_its_time() -> None:
+    """PV1-45 is the discharge."""
+    pv1 = PV1 + "|20260315010000"
+    event = _event(arrival(msh=trigger("A03"), pv1=pv1))
+    assert event.detail.discharged_at == Moment(datetime(2026, 3, 15, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("place", ["PID-3", "PID-5", "PID-11", "PV1-3", "PV2-3", "MSH-10"])
+def test_a_field_of_a_megabyte_is_cut_and_marked(place: str) -> None:
+    """The event repeats fields of the message it holds, and must still fit a Kafka record."""
+    long = "x" * 900_000
+    data = {
+        "PID-3": _pid(f"{long}^^^NHS~{long}"),
+        "PID-5": arrival(pid=f"PID|1||T1||{long}^{long}^{'A ' * 400_000}||20190602|1"),
+        "PID-11": arrival(pid=f"PID|1||T1||A^B||20190602|1|||^^^^{long}"),
+        "PV1-3": arrival(pv1=f"PV1|1|E|{long}^^^{long}"),
+        "PV2-3": arrival(pv2=f"PV2|||^{long}"),
+        "MSH-10": arrival(msh=trigger("A04", long)),
+    }[place]
+    event = _event(data)
+    assert f"text-cut:{place}" in event.marks
+    assert len(encode(event)) < len(data) + 10_000
+    assert event.message == data

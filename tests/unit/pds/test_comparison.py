@@ -1,0 +1,272 @@
+"""Whether a record is the claimed person's: by rule, and never on a placeholder or for a twin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given as having
+from hypothesis import strategies as st
+
+from connectors.pds.comparison import (
+    Agreement,
+    Comparison,
+    Verdict,
+    compare,
+    compare_birth_date,
+    compare_family,
+    compare_given,
+    compare_search,
+)
+from connectors.pds.outcomes import PdsRecord
+from schemas.events import PersonClaim
+
+NUMBER, OTHER_NUMBER = "9990001014", "9990001022"
+CLAIM = PersonClaim(
+    nhs_number=NUMBER,
+    family="TESTCHILD",
+    given=("Robin",),
+    birth_date="2017-03-14",
+    gender="M",
+    postcode="zz11aa",
+)
+RECORD = PdsRecord(
+    nhs_number=NUMBER,
+    family="Testchild",
+    given=("Robin",),
+    birth_date="2017-03-14",
+    gender="male",
+    postcode="ZZ1 1AA",
+    restricted=False,
+)
+
+
+def by_number(claim: dict[str, Any], record: dict[str, Any] | None = None) -> Comparison:
+    """The retrieval's comparison with some fields changed."""
+    return compare(replace(CLAIM, **claim), replace(RECORD, **(record or {})))
+
+
+def by_search(
+    claim: dict[str, Any],
+    record: dict[str, Any] | None = None,
+    *,
+    score: float | None = 1.0,
+    fuzzy: bool = False,
+) -> Comparison:
+    """The search's comparison with some fields changed."""
+    changed = replace(CLAIM, **{"nhs_number": None, **claim})
+    return compare_search(changed, replace(RECORD, **(record or {})), score=score, fuzzy=fuzzy)
+
+
+def test_everything_agrees() -> None:
+    """Number, birth date and names: verified, with each field's agreement said."""
+    result = compare(CLAIM, RECORD)
+    assert (result.verdict, result.rule) == (Verdict.VERIFIED, "pds.get.number_birth_date_names")
+    assert {result.number, result.gender, result.postcode} == {Agreement.AGREES}
+
+
+@pytest.mark.parametrize(
+    ("claim", "record", "verdict", "rule"),
+    [
+        ({"nhs_number": OTHER_NUMBER}, {}, "conflict", "number_differs"),
+        ({"nhs_number": None}, {}, "conflict", "number_differs"),
+        ({"birth_date": "2017-03-15"}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2016-03-14"}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": None}, {}, "potential", "birth_date_absent"),
+        ({"birth_date": "2017-03"}, {}, "potential", "birth_date_partly"),
+        ({"birth_date": "2018"}, {}, "conflict", "birth_date_differs"),
+        ({}, {"birth_date": "2017"}, "potential", "birth_date_partly"),
+        ({"birth_date": "2013-08-05"}, {"birth_date": "2013-05-08"}, "potential",
+         "birth_date_swapped"),
+        ({"birth_date": "2013-08-05", "given": ("Sam",)}, {"birth_date": "2013-05-08"},
+         "conflict", "given_differs_perhaps_a_twin"),
+        ({"family": "Remarried"}, {}, "verified", "number_birth_date_given"),
+        ({"given": ("Rob",)}, {"given": ("Robert",)}, "verified", "number_birth_date_names"),
+        ({"given": ("Robin",)}, {"given": ("Robert",)}, "conflict",
+         "given_differs_perhaps_a_twin"),
+        ({"given": ("Baby",)}, {}, "verified", "number_birth_date_family"),
+        ({"given": ()}, {}, "verified", "number_birth_date_family"),
+        ({"given": ("Baby",), "family": "Other"}, {"given": ("Baby",)}, "conflict",
+         "family_differs"),
+        ({"given": ("Baby",), "family": None}, {"given": ("Baby",)}, "potential",
+         "names_insufficient"),
+        ({"given": ("Twin 1",), "family": "Testchild-Jones"}, {}, "potential",
+         "names_insufficient"),
+        ({"given": (), "family": None}, {}, "potential", "names_insufficient"),
+        ({"given": ("Kit",), "family": "Other"}, {}, "conflict", "names_differ"),
+        ({"given": ("Testchild",), "family": "Robin"}, {}, "potential", "names_swapped"),
+        ({}, {"family": "New", "other_families": ("Testchild",)}, "verified",
+         "number_birth_date_names"),
+        ({"given": ("Izzy",)}, {"given": ("Isla",), "other_given": (("Izzy",),)}, "verified",
+         "number_birth_date_names"),
+        ({}, {"family": None, "given": (), "birth_date": None}, "potential", "birth_date_absent"),
+    ],
+)  # fmt: skip
+def test_retrieval_rules(
+    claim: dict[str, Any], record: dict[str, Any], verdict: str, rule: str
+) -> None:
+    """Each rule of a retrieval, by name."""
+    result = by_number(claim, record)
+    assert (result.verdict, result.rule) == (verdict, f"pds.get.{rule}")
+
+
+@pytest.mark.parametrize(
+    ("claim", "record", "options", "verdict", "rule"),
+    [
+        ({}, {}, {}, "verified", "birth_date_names"),
+        ({"given": ("Rob",)}, {"given": ("Robert",)}, {}, "verified", "birth_date_names"),
+        ({}, {}, {"score": None}, "potential", "without_score"),
+        ({}, {}, {"score": 0.79}, "potential", "low_score"),
+        ({}, {}, {"score": 0.84, "fuzzy": True}, "potential", "low_score"),
+        ({"given": ("Baby",)}, {}, {}, "potential", "placeholder_given"),
+        ({}, {"given": ("Baby",)}, {}, "potential", "placeholder_given"),
+        ({"given": ("Robin",)}, {"given": ("Robert",)}, {}, "conflict", "given_differs"),
+        ({"family": "Testchyld"}, {}, {"fuzzy": True}, "conflict", "family_differs"),
+        ({"family": "Testchild-Jones"}, {}, {}, "potential", "names_insufficient"),
+        ({"given": ("R",)}, {}, {}, "potential", "names_insufficient"),
+        ({"birth_date": "2017-03"}, {}, {}, "potential", "birth_date_partly"),
+        ({"birth_date": "2017-04-14"}, {}, {}, "conflict", "birth_date_differs"),
+        ({"nhs_number": OTHER_NUMBER}, {}, {}, "potential", "another_number"),
+        ({"nhs_number": "9990001015"}, {}, {}, "verified", "birth_date_names"),
+        ({}, {"restricted": True, "postcode": None}, {}, "verified", "birth_date_names"),
+    ],
+)  # fmt: skip
+def test_search_rules(
+    claim: dict[str, Any],
+    record: dict[str, Any],
+    options: dict[str, Any],
+    verdict: str,
+    rule: str,
+) -> None:
+    """Each rule of a search, by name; a slip in the number's check digit says nothing."""
+    result = by_search(claim, record, **options)
+    assert (result.verdict, result.rule) == (verdict, f"pds.search.{rule}")
+
+
+def test_superseded_number_counts_as_the_number() -> None:
+    """A claim with the merged number is compared with the successor, and the field says so."""
+    result = compare(CLAIM, replace(RECORD, nhs_number=OTHER_NUMBER), requested=NUMBER)
+    assert result.verified
+    assert result.number is Agreement.SUPERSEDED
+
+
+def test_number_may_be_written_as_shown_to_people() -> None:
+    """Spaces in a claim's number are no difference."""
+    assert by_number({"nhs_number": "999 000 1014"}).verified
+
+
+NAMES = st.sampled_from(
+    ["Ann", "Anna", "Annabel", "Rob", "Robin", "Robert", "Daniel", "Danielle", "Casey", "Corey",
+     "Marie", "Casey Marie", "Corey Marie", "Łucja", "Zoë", "Jo", "Bo", "Baby", "Twin 1", "B/O Ann",
+     "Unknown", "", "R"]
+)  # fmt: skip
+CLAIMS = st.builds(
+    PersonClaim,
+    nhs_number=st.sampled_from([NUMBER, OTHER_NUMBER, None, "x"]),
+    family=st.sampled_from(["Testchild", "Testchild-Jones", "Other", "Unknown", "", None]),
+    given=st.lists(NAMES, max_size=2).map(tuple),
+    birth_date=st.sampled_from(["2017-03-14", "2017-03", "2017", "2014-03-17", "", None]),
+    gender=st.sampled_from(["M", "female", "1", None, "x"]),
+    postcode=st.sampled_from(["ZZ1 1AA", "zz11aa", "ZZ99 3VZ", None]),
+)
+RECORDS = st.builds(
+    PdsRecord,
+    nhs_number=st.sampled_from([NUMBER, OTHER_NUMBER]),
+    family=st.sampled_from(["Testchild", "Other", None]),
+    given=st.lists(NAMES, max_size=2).map(tuple),
+    other_families=st.sampled_from([(), ("Testchild",)]),
+    birth_date=st.sampled_from(["2017-03-14", "2017-03", "2017-14-03", None]),
+    gender=st.sampled_from(["male", "female", None]),
+    postcode=st.sampled_from(["ZZ1 1AA", None]),
+    restricted=st.booleans(),
+)
+
+
+@having(CLAIMS, RECORDS)
+def test_what_verified_always_means(claim: PersonClaim, record: PdsRecord) -> None:
+    """Verified by number: same number, same whole birth date, a name that agrees, no other given
+    name. Verified by search: both names agree, and the given one is no placeholder."""
+    retrieved = compare(claim, record)
+    if retrieved.verified:
+        assert claim.nhs_number == record.nhs_number
+        assert claim.birth_date == record.birth_date == "2017-03-14"
+        assert Agreement.AGREES in (retrieved.family, retrieved.given) or (
+            retrieved.given is Agreement.PARTLY
+        )
+        assert retrieved.given is not Agreement.DIFFERS
+    searched = compare_search(claim, record, score=1.0, fuzzy=False)
+    if searched.verified:
+        assert claim.birth_date == record.birth_date == "2017-03-14"
+        assert searched.family is Agreement.AGREES
+        assert searched.given in (Agreement.AGREES, Agreement.PARTLY)
+
+
+@having(CLAIMS, RECORDS)
+def test_no_repr_shows_the_person(claim: PersonClaim, record: PdsRecord) -> None:
+    """Neither a record nor a comparison shows a name, date, postcode or number in its repr."""
+    shown = repr(record) + repr(compare(claim, record))
+    for secret in (NUMBER, OTHER_NUMBER, "Testchild", "2017", "ZZ1"):
+        assert secret not in shown
+
+
+@having(st.sampled_from([("Casey", "Corey"), ("Casey Marie", "Corey Marie"), ("Robin", "Robert"),
+                         ("Ella", "Bella"), ("Jayden", "Hayden")]))  # fmt: skip
+def test_twins_are_never_confused(pair: tuple[str, str]) -> None:
+    """Same family name, birth date and postcode: one twin is never verified as the other."""
+    for mine, other in (pair, pair[::-1]):
+        assert not by_number({"given": (mine,)}, {"given": (other,)}).verified
+        assert not by_search({"given": (mine,)}, {"given": (other,)}).verified
+
+
+def test_a_prefix_is_no_agreement_across_genders() -> None:
+    """Daniel and Danielle may be twins; Rob and Robert of one gender may not."""
+    assert compare_given(("Daniel",), (("Danielle",),), same_gender=False) is Agreement.DIFFERS
+    assert compare_given(("Daniel",), (("Danielle",),)) is Agreement.PARTLY
+
+
+@pytest.mark.parametrize(
+    ("claimed", "held", "expected"),
+    [
+        (("Marie",), ("Anna", "Marie"), "agrees"),
+        (("Anna-Marie",), ("Anna Marie",), "agrees"),
+        (("Annamarie",), ("Anna", "Marie"), "agrees"),
+        (("ZOE",), ("Zoë",), "agrees"),
+        (("R",), ("Robin",), "absent"),
+        (("S",), ("Robin",), "differs"),
+        (("Jo",), ("Joanna",), "absent"),
+        (("Unknown",), ("Robin",), "placeholder"),
+        ((" ",), ("Robin",), "absent"),
+        (("-",), ("Robin",), "placeholder"),
+    ],
+)
+def test_given_names(claimed: tuple[str, ...], held: tuple[str, ...], expected: str) -> None:
+    """Given names agree by the first or by any other, in part by a prefix, not by an initial."""
+    assert compare_given(claimed, (held,)) == expected
+
+
+@pytest.mark.parametrize(
+    ("claimed", "held", "expected"),
+    [
+        ("O’PRACTICE", "O'Practice", "agrees"),
+        ("Ashdown Brook", "Ashdown-Brook", "agrees"),
+        ("Brook", "Ashdown-Brook", "partly"),
+        ("Li", "Li-Wong", "differs"),
+        ("O Suilleabhain", "Ó Súilleabháin", "agrees"),
+        ("Zoltowska", "Żółtowska", "agrees"),
+        ("UNKNOWN", "Testchild", "absent"),
+        ("Smith (Jones)", "Smith", "agrees"),
+    ],
+)
+def test_family_names(claimed: str, held: str, expected: str) -> None:
+    """Family names agree whatever their spelling marks; a shared long part agrees in part."""
+    assert compare_family(claimed, (held,)) == expected
+
+
+@having(st.dates(), st.dates())
+def test_whole_birth_dates_agree_only_if_equal(claimed: Any, held: Any) -> None:
+    """Two whole dates agree exactly when equal; swapped day and month is its own answer."""
+    result = compare_birth_date(claimed.isoformat(), held.isoformat())
+    assert (result is Agreement.AGREES) == (claimed == held)
+    if result is Agreement.SWAPPED:
+        assert (claimed.year, claimed.month, claimed.day) == (held.year, held.day, held.month)
