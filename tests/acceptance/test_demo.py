@@ -33,6 +33,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process,
 
 def command(data: Path, *arguments: str, expect: int = 0) -> Any:
     """A command against the running system; its JSON document."""
+    return json.loads(printed(data, *arguments, expect=expect))
+
+
+def printed(data: Path, *arguments: str, expect: int = 0) -> str:
+    """What a command prints with ``--json``."""
     done = subprocess.run(
         [COMMAND, *arguments, "--json"],
         env={**os.environ, "HALYARD_DATA_DIR": str(data)},
@@ -42,7 +47,7 @@ def command(data: Path, *arguments: str, expect: int = 0) -> Any:
         check=False,
     )
     assert done.returncode == expect, done.stderr
-    return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+    return done.stdout
 
 
 @pytest.mark.timeout(240)
@@ -112,9 +117,9 @@ def test_a_person_does_the_main_job_with_commands(running: tuple[Process, Path])
     assert {answer["code"] for answer in sent["answers"]} == {"AA"}
 
     def alerts() -> list[dict[str, Any]]:
-        text = command(data, "alerts", "follow", "--once")
-        lines = text.splitlines() if isinstance(text, str) else [json.dumps(text)]
-        return [json.loads(line) for line in lines]
+        return [
+            json.loads(line) for line in printed(data, "alerts", "follow", "--once").splitlines()
+        ]
 
     eventually(lambda: len(alerts()) == 3, timeout=60, interval=1.0)
     found = alerts()
