@@ -42,7 +42,7 @@ setup: .venv/ready ## The virtual environment, with exactly the locked packages
 .venv/ready: .uv/ready uv.lock pyproject.toml
 	@python=$$(.ci/pythons --first)
 	echo "setup: packages, with $$python"
-	$(UV) sync --quiet --locked --python "$$python"
+	$(UV) sync --quiet --locked --compile-bytecode --python "$$python"
 	touch $@
 
 lint: setup

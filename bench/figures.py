@@ -62,6 +62,13 @@ async def left(pool: Pool, since: datetime) -> Left:
     return Left(**one(row))
 
 
+async def flags(pool: Pool) -> int:
+    """How many flags matching holds."""
+    async with transaction(pool) as connection:
+        row = await (await connection.execute(_SQL["flags"])).fetchone()
+    return int(one(row)["amount"])
+
+
 async def stages(pool: Pool, since: datetime) -> dict[str, Pace]:
     """Pace of each stage since a moment."""
     async with transaction(pool) as connection:

@@ -7,6 +7,9 @@ select (select count(*) from deliveries where state = 'open') as deliveries,
             and created_at >= %(since)s) as alerted,
        (select count(*) from journal) as journal
 
+-- name: flags
+select count(*) as amount from flags
+
 -- name: stages
 -- Each stage's own messages from the first batch it took to the last
 select stage, count(*) as messages,

@@ -145,10 +145,15 @@ class Workload:
 
     async def _measure(self) -> None:
         await self._load_flags()
+        deadline = time.monotonic() + FLAG_SECONDS
         pool = make_pool(self._system.running_settings(), name="bench", size=1)
         await pool.open()
         bootstrap = self._system.addresses.bootstrap_servers
         async with pool, run_echo(bootstrap) as echo:
+            while await figures.flags(pool) < self.results.flags:
+                if time.monotonic() > deadline:
+                    raise NotMeasured("Matching does not hold every flag; see its log.")
+                await asyncio.sleep(_ASK_SECONDS)
             self._report("warm-up")
             await self._hub(pool, self._plan.warm_up, self._plan.rates[-1])
             await echo.at_rate(self._plan.warm_up, self._plan.rates[-1])

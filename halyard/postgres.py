@@ -46,8 +46,14 @@ def load_queries(package: str, file: str) -> Queries:
     }
 
 
-def make_pool(settings: Settings, *, name: str, size: int | None = None) -> Pool:
-    """A pool of the app role's connections (not opened: ``await pool.open()``)."""
+def make_pool(
+    settings: Settings, *, name: str, size: int | None = None, check: bool = True
+) -> Pool:
+    """A pool of the app role's connections (not opened: ``await pool.open()``).
+
+    `check` costs a round trip for each transaction; without it, whoever takes a connection that
+    died while it was idle gets `DatabaseUnavailable`. For stages, which try again anyway.
+    """
     size = size or settings.database.pool_size
     statement_ms = int(settings.database.statement_timeout_seconds * 1000)
     lock_ms = int(settings.database.lock_timeout_seconds * 1000)
@@ -66,7 +72,7 @@ def make_pool(settings: Settings, *, name: str, size: int | None = None) -> Pool
         max_size=size,
         timeout=10,
         reconnect_timeout=5,
-        check=AsyncConnectionPool.check_connection,
+        check=AsyncConnectionPool.check_connection if check else None,
         open=False,
         name=name,
     )
@@ -180,6 +186,7 @@ def migrate(owner_url: str, *, app_role: str = "halyard_app") -> list[str]:
                 "grant usage on schema halyard to {}",
                 "grant select, insert, update, delete on all tables in schema halyard to {}",
                 "grant usage, select on all sequences in schema halyard to {}",
+                "revoke insert, update, delete on halyard.migration from {}",
             ):
                 connection.execute(sql.SQL(grant).format(role))
             return applied

@@ -20,7 +20,7 @@ async def run(service: Service, settings: Settings) -> None:
     """Run until `service.stopping`. Raises `ConfigurationError` for missing keys or directory."""
     keys = load_keys(settings.security.secrets_file)
     directory = load_directory(settings.directory_file)
-    pool = make_pool(settings, name=STAGE)
+    pool = make_pool(settings, name=STAGE, check=False)
     await pool.open()
     producer = make_producer(settings, client_id=f"halyard-{STAGE}")
     try:

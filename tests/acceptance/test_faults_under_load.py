@@ -27,7 +27,7 @@ from tests.support.system import AUTHORITIES, CONTACT, Hub, MakeHub
 from tests.support.waiting import eventually
 
 SEED = 20_261_122
-FAULTS = ("kill", "stop", "join-and-leave", "join-and-die", "raise", "poison")
+FAULTS = ("kill", "stop", "join-and-leave", "join-and-die", "raise")
 RAISES = {
     "identity": "identity.before_commit",
     "matching": "matching.before_commit",
@@ -92,11 +92,8 @@ def _suffer(hub: Hub, world: World, senders: Senders, faults: int) -> list[str]:
 def _fault(hub: Hub, victim: str, kind: str, rng: random.Random, second: str) -> None:
     if kind in {"kill", "stop"}:
         hub.restart(victim, how=kind)
-    elif kind in {"raise", "poison"}:
-        point = RAISES[victim]
-        action = "raise" if victim == "dispatcher" else kind
-        numbers = [1, rng.randrange(2, 6)]
-        hub.restart(victim, how="stop", fault=f"{point}:{action}:{numbers[0]}")
+    elif kind == "raise":
+        hub.restart(victim, how="stop", fault=f"{RAISES[victim]}:raise:{rng.randrange(1, 4)}")
     else:
         hub.launch(second)
         hub.wait_ready(second)

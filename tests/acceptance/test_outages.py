@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from connectors.hl7v2.client import MllpClient
-from halyard import postgres
 from halyard.cli.supervisor import Specification, Supervisor
 from halyard.clock import system_clock
 from halyard.embedded.kafka import EmbeddedKafka
@@ -37,8 +36,7 @@ from tests.support.load import (
     upload_flags,
 )
 from tests.support.right import check_alerts, check_outcomes
-from tests.support.services import DatabaseServer
-from tests.support.system import NORTH, Hub, quiet_ports
+from tests.support.system import NORTH, Hub, hub_of_its_own, quiet_ports
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -60,7 +58,8 @@ class Place:
     kafka: EmbeddedKafka
     postgres: EmbeddedPostgres
     worlds: dict[str, World]
-    children: Iterator[Person]
+    children: Iterator[Person]  # with a flag each
+    unknown: Person  # a child without
 
     def others(self, world: World) -> frozenset[str]:
         """NHS numbers of everybody who is not in `world`."""
@@ -72,44 +71,23 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Everything started, both authorities' flags loaded."""
+    run = uuid.uuid4().hex[:6]
+    worlds = {
+        name: make_world(SEED, ARRIVALS, system_clock(), f"{run}{name}", skip=index * 2_400)
+        for index, name in enumerate(("kafka", "postgres"))
+    }
+    born = generate(5_400, SEED, born_from=date(1975, 1, 1), born_to=date(2024, 6, 1))
+    extra = [one for one in born if "2012" <= one.birth_date < "2020"][-20:]
+    people = [*(one for world in worlds.values() for one in world.people()), *extra]
     home = Path(tmp_path_factory.mktemp("outages"))
-    kafka, database = EmbeddedKafka(home / "kafka"), EmbeddedPostgres(home / "postgres")
-    kafka.launch()
-    database.launch()
-    try:
-        database.wait_ready()
-        owned = DatabaseServer(database.admin_url, "own").create()
-        postgres.migrate(owned.owner_url)
-        kafka.wait_ready()
-        run = uuid.uuid4().hex[:6]
-        worlds = {
-            name: make_world(SEED, ARRIVALS, system_clock(), f"{run}{name}", skip=index * 2_400)
-            for index, name in enumerate(("kafka", "postgres"))
-        }
-        extra = [
-            one
-            for one in generate(5_400, SEED, born_from=date(1975, 1, 1), born_to=date(2024, 6, 1))
-            if "2012" <= one.birth_date < "2020"
-        ][-20:]
-        people = [*(one for world in worlds.values() for one in world.people()), *extra]
-        with Hub(
-            home / "hub",
-            bootstrap=kafka.bootstrap_servers,
-            database=owned,
-            namespace="outages",
-            people=people,
-            settings=SETTINGS,
-        ) as hub:
-            hub.start()
-            for world in worlds.values():
-                asyncio.run(load_flags(hub, world))
-            flags = b"".join(flag_line(one, Plan(NORTH, "CPP")) for one in extra[:10])
-            asyncio.run(upload_flags(hub, NORTH, flags))
-            hub.settle()
-            yield Place(hub, kafka, database, worlds, iter(extra))
-    finally:
-        kafka.stop()
-        database.stop()
+    with hub_of_its_own(home, people=people, settings=SETTINGS) as own:
+        own.hub.start()
+        for world in worlds.values():
+            asyncio.run(load_flags(own.hub, world))
+        flags = b"".join(flag_line(one, Plan(NORTH, "CPP")) for one in extra[:10])
+        asyncio.run(upload_flags(own.hub, NORTH, flags))
+        own.hub.settle()
+        yield Place(own.hub, own.kafka, own.postgres, worlds, iter(extra[:10]), extra[10])
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +160,7 @@ def test_pds_down_sends_provisional_alerts_and_parks_the_rest_in_order(place: Pl
     """
     hub = place.hub
     renamed, wrong, cancelled, numberless = (next(place.children) for _ in range(4))
-    unknown = list(place.children)[-1]
+    unknown = place.unknown
     hub.set_pds_faults(down=True)
     confirmed = _arrival(replace(renamed, family="Newname"), renamed)
     refuted = _arrival(replace(wrong, family="Other", given=("Somebody",)), wrong)
@@ -237,15 +215,15 @@ def test_c24_a_worker_exits_for_a_dead_database_and_is_restarted(
     supervisor = Supervisor(told.append)
     supervisor.start(
         Specification(
-            name="matching",
-            argv=(sys.executable, "-m", "halyard.cli.main", "worker", "matching"),
+            name="identity",
+            argv=(sys.executable, "-m", "halyard.cli.main", "worker", "identity"),
             environment={
                 **{name: value for name, value in os.environ.items() if name != "HALYARD_FAULT"},
                 **hub.environment,
                 "HALYARD_WORKER__TRANSIENT_SECONDS": "2",
                 "HALYARD_HTTP__HEALTH_PORT": str(port),
             },
-            log_file=tmp_path / "matching.log",
+            log_file=tmp_path / "identity.log",
             ready_url=f"http://127.0.0.1:{port}/readyz",
         )
     )
@@ -258,26 +236,28 @@ def test_c24_a_worker_exits_for_a_dead_database_and_is_restarted(
         return probe
 
     try:
-        hub.stop("matching")  # the supervised one alone
-        eventually(lambda: supervisor.is_ready("matching"), 40, why="the worker is ready")
-        first = supervisor.pid("matching")
+        hub.stop("identity")  # the supervised one alone
+        eventually(lambda: supervisor.is_ready("identity"), 40, why="the worker is ready")
+        first = supervisor.pid("identity")
         place.postgres.stop()
-        body = _arrival(child := next(place.children), child)
-        _send(hub, body)  # AA without a database
-        eventually(ticked(lambda: "matching restarted" in told), 60, why="the supervisor restarts it")
-        assert supervisor.pid("matching") != first
-        reasons = [line for line in told if line.startswith("matching ended (exit code 1: ")]
+        child = next(place.children)
+        _send(hub, _arrival(child, child))  # AA without a database
+        eventually(
+            ticked(lambda: "identity restarted" in told), 60, why="the supervisor restarts it"
+        )
+        assert supervisor.pid("identity") != first
+        reasons = [line for line in told if line.startswith("identity ended (exit code 1: ")]
         assert reasons, told
         assert "; it restarts in 0.5 s" in reasons[0]
-        assert "matching could not go on for" in reasons[0]
+        assert "identity could not go on for" in reasons[0]
         place.postgres.start()
         eventually(
-            ticked(lambda: supervisor.is_ready("matching")),
+            ticked(lambda: supervisor.is_ready("identity")),
             60,
             why="the worker is ready again",
         )
         eventually(
-            ticked(lambda: not hub.revive(("matching",)) and bool(_alerts(hub, child))),
+            ticked(lambda: not hub.revive(("identity",)) and bool(_alerts(hub, child))),
             60,
             why="the alert of the child who came meanwhile arrives",
         )

@@ -8,6 +8,7 @@ and send again, with the same bytes, whatever got no answer.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import threading
@@ -202,9 +203,9 @@ def make_world(seed: int, arrivals: int, now: datetime, run: str, *, skip: int =
     """
     rng = random.Random(seed)
     world = World(lanes=[[] for _ in range(CONNECTIONS)])
-    ages = _Ages(
-        generate(40 * arrivals, seed, born_from=date(1975, 1, 1), born_to=date(2024, 6, 1))
-    )
+    count = skip + 40 * arrivals
+    people = generate(count, seed, born_from=date(1975, 1, 1), born_to=date(2024, 6, 1))
+    ages = _Ages(itertools.islice(people, skip, None))
     while world.arrivals < arrivals:
         plans, kind, _ = rng.choices(_ROLES, [weight for *_, weight in _ROLES])[0]
         patient = Patient(

@@ -16,12 +16,11 @@ import random
 import secrets
 import signal
 import socket
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,9 +28,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connectors.local_authority.client import HubClient
-from halyard import kafka_admin
+from halyard import kafka_admin, postgres
 from halyard.cli.topics import wanted_topics
 from halyard.embedded.datadir import write_private
+from halyard.embedded.kafka import EmbeddedKafka
+from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.errors import BrokerUnavailable
 from halyard.kafka import qualified
 from halyard.kafka_admin import PartitionLag
@@ -41,7 +42,7 @@ from sandbox.pds.people import Person
 from schemas.topics import ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED, FLAG_SUBMITTED, FLAG_VERIFIED
 from stores.directory import Directory, load_directory
 from tests.support.processes import Process, halyard
-from tests.support.services import Database
+from tests.support.services import Database, DatabaseServer
 from tests.support.waiting import eventually
 
 HOSPITAL = "RZ9"
@@ -63,6 +64,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "matching": ("worker", "matching"),
     "tracer": ("tracer",),
     "dispatcher": ("dispatcher",),
+    "journal": ("journal",),
     "serve": ("serve",),
     "hl7v2": ("connector", "hl7v2"),
 }
@@ -453,11 +455,37 @@ def post(url: str, body: Any) -> str:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A hub, not started yet, and the Kafka and PostgreSQL that are its alone."""
+
+    hub: Hub
+    kafka: EmbeddedKafka
+    postgres: EmbeddedPostgres
+
+
 @contextlib.contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    """A process that stands still (SIGSTOP) for as long as the context lasts."""
-    subprocess.run(["kill", "-STOP", str(pid)], check=True)
+def hub_of_its_own(
+    home: Path, *, people: Iterable[Person] = (), settings: Mapping[str, str] | None = None
+) -> Iterator[Own]:
+    """A hub on embedded services of its own, for tests that stop them or read their logs."""
+    kafka, database = EmbeddedKafka(home / "kafka"), EmbeddedPostgres(home / "postgres")
     try:
-        yield
+        kafka.launch()
+        database.launch()
+        database.wait_ready()
+        owned = DatabaseServer(database.admin_url, "own").create()
+        postgres.migrate(owned.owner_url)
+        kafka.wait_ready()
+        with Hub(
+            home / "hub",
+            bootstrap=kafka.bootstrap_servers,
+            database=owned,
+            namespace="own",
+            people=people,
+            settings=settings,
+        ) as hub:
+            yield Own(hub, kafka, database)
     finally:
-        subprocess.run(["kill", "-CONT", str(pid)], check=True)
+        kafka.stop()
+        database.stop()

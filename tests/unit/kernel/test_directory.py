@@ -1,0 +1,145 @@
+"""The directory file: who is connected, and what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from halyard.errors import ConfigurationError
+from stores.directory import Directory, load_directory
+
+TOKEN = "a-practice-token"
+GOOD = f"""
+[[hospital]]
+ods = "RTEST"
+name = "Test Hospital"
+contact_endpoint = "contact"
+
+[[authority]]
+gss = "E09000001"
+name = "Testborough"
+alert_endpoint = "alerts"
+
+[[endpoint]]
+name = "alerts"
+url = "http://127.0.0.1:1/webhook"
+secret = "alerts"  # pragma: allowlist secret
+
+[[endpoint]]
+name = "contact"
+url = "https://contact.test/webhook"
+secret = "contact"
+
+[[credential]]
+organisation = "E09000001"
+sha256 = "{hashlib.sha256(TOKEN.encode()).hexdigest()}"
+
+[[feed]]
+source = "rtest-ed"
+organisation = "RTEST"
+facility = "RTEST"
+application = "EDIS"
+peers = ["10.1.0.0/16", "2001:db8::/32"]
+
+[[feed]]
+source = "rtest-pas"
+organisation = "RTEST"
+facility = "RTEST"
+"""
+
+
+def _load(directory: Path, text: str) -> Directory:
+    path = directory / "directory.toml"
+    path.write_text(text)
+    return load_directory(path)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """The good one."""
+    return _load(tmp_path, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("application", "facility", "address", "source"),
+    [
+        ("EDIS", "RTEST", "10.1.2.3", "rtest-ed"),
+        ("EDIS", "RTEST", "::ffff:10.1.2.3", "rtest-ed"),
+        ("EDIS", "RTEST", "2001:db8::7", "rtest-ed"),
+        ("EDIS", "RTEST", "10.2.0.1", None),
+        ("EDIS", "RTEST", "127.0.0.1", "rtest-pas"),
+        ("PAS", "RTEST", "127.0.0.1", "rtest-pas"),
+        ("PAS", "RTEST", "10.1.2.3", None),
+        ("EDIS", "OTHER", "10.1.2.3", None),
+        ("EDIS", "rtest", "10.1.2.3", None),
+    ],
+)
+def test_a_feed_is_known_by_what_it_says_and_where_it_comes_from(
+    directory: Directory, application: str, facility: str, address: str, source: str | None
+) -> None:
+    """MSH-3, MSH-4 and the peer's network must all fit; the first feed that fits is it."""
+    feed = directory.feed_for(application, facility, address)
+    assert (feed.source if feed else None) == source
+
+
+def test_a_token_is_known_by_its_digest(directory: Directory) -> None:
+    """The organisation of a token; none for a stranger's, an empty one, or the digest itself."""
+    assert directory.organisation_of(TOKEN) == "E09000001"
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    for wrong in ("", TOKEN + "x", digest):
+        assert directory.organisation_of(wrong) is None
+
+
+def test_a_code_is_shown_by_its_name(directory: Directory) -> None:
+    """Hospitals and authorities; an unknown code stands for itself."""
+    assert directory.name_of("RTEST") == "Test Hospital"
+    assert directory.name_of("E09000001") == "Testborough"
+    assert directory.name_of("RZZ") == "RZZ"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "entry", "rule"),
+    [
+        ('contact_endpoint = "contact"', 'contact_endpoint = "c"', "hospital RTEST", "endpoint c"),
+        ('alert_endpoint = "alerts"', 'alert_endpoint = "a"', "authority E09000001", "endpoint a"),
+        ('"RTEST"\nfacility', '"RZZ"\nfacility', "feed rtest-ed", "unknown hospital"),
+        ('source = "rtest-pas"', 'source = "rtest-ed"', "two feeds", "same source"),
+        ("10.1.0.0/16", "10.1.0.1/16", "feed rtest-ed", "peers"),
+        ("10.1.0.0/16", "everywhere", "feed rtest-ed", "peers"),
+        ('gss = "E09000001"', 'gss = "E0900 0001"', "authority.0.gss", "pattern"),
+        ('ods = "RTEST"', 'odscode = "RTEST"', "hospital.0.ods", "Field required"),
+        ('name = "Testborough"', 'name = "T"\nphone = "1"', "authority.0.phone", "not permitted"),
+        ("http://127.0.0.1:1", "ftp://127.0.0.1", "endpoint.0.url", "pattern"),
+        ("[[endpoint]]", "[[endpoints]]", "endpoints", "not permitted"),
+    ],
+)
+def test_an_error_names_entry_and_rule(
+    tmp_path: Path, old: str, new: str, entry: str, rule: str
+) -> None:
+    """Who mends the file is told where to look."""
+    assert old in GOOD
+    with pytest.raises(ConfigurationError) as caught:
+        _load(tmp_path, GOOD.replace(old, new))
+    assert entry in caught.value.message
+    assert rule in caught.value.message
+
+
+def test_a_code_listed_twice_is_refused(tmp_path: Path) -> None:
+    """Else the second hospital or authority would silently take the place of the first."""
+    for entry, kind in (
+        ('[[hospital]]\nods = "RTEST"\nname = "Again"', "hospitals"),
+        ('[[authority]]\ngss = "E09000001"\nname = "Again"', "authorities"),
+        ('[[endpoint]]\nname = "alerts"\nurl = "http://x"\nsecret = "x"', "endpoints"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"{kind} listed twice"):
+            _load(tmp_path, f"{GOOD}\n{entry}\n")
+
+
+def test_a_missing_or_broken_file_says_what_to_do(tmp_path: Path) -> None:
+    """The setting is named, or the line."""
+    with pytest.raises(ConfigurationError, match="HALYARD_DIRECTORY_FILE"):
+        load_directory(tmp_path / "absent.toml")
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        _load(tmp_path, "[[hospital]\n")
