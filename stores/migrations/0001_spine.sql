@@ -1,7 +1,9 @@
 -- The system of record (DESIGN, stores). People stand here by pseudonym (store key); the columns
--- that hold a number, a name or a sender's bytes are marked "clinical" and have an end.
+-- that hold a number, a name or a sender's bytes are marked "clinical".
+-- Claims, identities, trace requests and the outbox are purged; the other clinical columns are not
+-- yet (threat T12).
 
--- What each stage has taken; one row per event for ever longer than topics retain (90 days)
+-- What each stage has taken; rows must outlive every topic (dead letters: 90 days), and stay
 create table inbox (
     stage text not null,
     event_id uuid not null,
@@ -217,7 +219,7 @@ create table visit_events (
 );
 create index visit_events_visit on visit_events (visit_id);
 
--- The folded visit: pseudonym, site, department and time, kept for 12 months
+-- The folded visit: pseudonym, site, department and time
 create table visits (
     visit_id uuid primary key,
     source_patient text not null,

@@ -184,14 +184,17 @@ def test_a_dispatcher_killed_after_sending_repeats_the_same_webhook(scene: Scene
     assert [one.repeat for one in alerts][1:] in ([], [True])
 
 
-def test_a_worker_killed_before_it_commits_offsets_takes_nothing_twice(
-    scene: Scene, hub: Hub
+@pytest.mark.parametrize("point", ["before_commit", "channel.before_commit_offsets"])
+def test_a_worker_killed_before_it_commits_takes_the_batch_again(
+    scene: Scene, hub: Hub, point: str
 ) -> None:
-    """Identity and matching die with their work done and their offsets not committed: they take
-    the batch again, find it in the inbox, and say nothing twice.
+    """Identity and matching die before their transaction commits, or with their work done and
+    their offsets not committed: they take the batch again, and nothing is lost or said twice.
     """
-    faults = dict.fromkeys(("identity", "matching"), "channel.before_commit_offsets:kill")
-    _arm(hub, **faults)
+    for_stage = {
+        name: point if "." in point else f"{name}.{point}" for name in ("identity", "matching")
+    }
+    _arm(hub, **{name: f"{fault}:kill" for name, fault in for_stage.items()})
     body = scene.flagged()
     scene.send(body)
     _back(hub, "identity", "matching")

@@ -1,0 +1,451 @@
+"""Canary values go through everything; then everything that is not a body is searched for them.
+
+One system of its own, so that the logs of its Kafka and its PostgreSQL can be read whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from connectors.hl7v2.client import MllpClient, MllpError
+from connectors.local_authority.client import HubRefused, HubUnavailable
+from halyard.clock import system_clock
+from halyard.kafka import Record, cloudevent_headers, make_producer, produce
+from halyard.telemetry import new_traceparent
+from sandbox.pds.people import Person
+from sandbox.receiver import Received
+from schemas import codec
+from schemas.events import AttendanceVerified, IdentityStatus
+from schemas.topics import (
+    ALERT_CHANGED,
+    ALERT_RECEIPT,
+    ATTENDANCE_REPORTED,
+    ATTENDANCE_VERIFIED,
+    FLAG_SUBMITTED,
+    FLAG_VERIFIED,
+    IDENTITY_UNRESOLVED,
+    MESSAGE_REJECTED,
+    dead_letter,
+    registry,
+)
+from tests.support.journals import OnWire, all_alerts, on_wire, received, topics_of
+from tests.support.load import Plan, adt, flag_line, reported, upload_flags
+from tests.support.system import CONTACT, NORTH, SOUTH, Hub, Own, hub_of_its_own
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+CANARY = Person("9991230017", "Quizzlewhite", ("Xanthippe",), "2016-07-19", "female", "ZZ8 7QX")
+RESTRICTED = Person(
+    "9991230033", "Vexborough", ("Ottoline",), "2015-03-28", "female", "ZZ6 5QJ", restricted=True
+)
+UNKNOWN = Person("9991230041", "Wyvernshaw", ("Peregrine",), "2017-10-23", "male", "ZZ4 3QV")
+PEOPLE = (CANARY, RESTRICTED, UNKNOWN)
+
+EXEMPT = {"halyard.control.v1"}
+REQUIRED = {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "traceparent"}
+
+
+def _spellings() -> re.Pattern[str]:
+    found: set[str] = set()
+    for one in PEOPLE:
+        number, (year, month, day) = one.nhs_number, one.birth_date.split("-")
+        assert one.postcode is not None
+        found |= {
+            number,
+            f"{number[:3]} {number[3:6]} {number[6:]}",
+            f"{number[:3]}-{number[3:6]}-{number[6:]}",
+            one.family,
+            one.given[0],
+            one.birth_date,
+            f"{year}{month}{day}",
+            f"{day}/{month}/{year}",
+            f"{day}.{month}.{year}",
+            one.postcode,
+            one.postcode.replace(" ", ""),
+            one.postcode.replace(" ", "%20"),
+        }
+    return re.compile("|".join(map(re.escape, sorted(found))), re.IGNORECASE)
+
+
+SPELLINGS = _spellings()
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """The system after everything was done to it, and the messages to look at."""
+
+    own: Own
+    first: bytes  # the canary's first arrival
+    restricted: bytes  # the restricted child's, while PDS was down
+    during: list[Received]  # what had been received when PDS came back
+    waited: list[dict[str, object]]  # the restricted child's claims at that time
+
+    @property
+    def hub(self) -> Hub:
+        return self.own.hub
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+    """Everything that carries personal data, good and bad, with every part failing once."""
+    home = Path(tmp_path_factory.mktemp("privacy"))
+    with hub_of_its_own(home, people=PEOPLE) as own:
+        hub = own.hub
+        hub.start()
+        asyncio.run(upload_flags(hub, NORTH, flag_line(CANARY, Plan(NORTH, "CPP"))))
+        flag = flag_line(RESTRICTED, Plan(NORTH, "LAC"))
+        asyncio.run(upload_flags(hub, NORTH, flag, expected="CPR02"))
+        first = _message(CANARY, "A04", "V1")
+        asyncio.run(_messages(hub, first))
+        hub.settle()
+        asyncio.run(_broken_messages(hub))
+        asyncio.run(_face(hub))
+        asyncio.run(_poison(hub))
+        _receivers_fail(hub)
+        _database_fails(own)
+        restricted, during, waited = _pds_fails(hub)
+        hub.settle(90)
+        yield Aftermath(own, first, restricted, during, waited)
+
+
+def _message(person: Person, trigger: str, visit: str, minute: int = 0) -> bytes:
+    at = system_clock().replace(second=0, microsecond=0) - timedelta(minutes=40)
+    return adt(
+        trigger,
+        person,
+        control_id=f"{visit}-{trigger}-{minute}",
+        visit=f"{visit}{person.nhs_number[4:6]}",
+        occurred=at,
+        recorded=at + timedelta(minutes=1 + minute),
+        local_id=f"M{PEOPLE.index(person) if person in PEOPLE else 'X'}",
+        reason=f"{person.given[0]} {person.family} fell",
+    )
+
+
+async def _messages(hub: Hub, *bodies: bytes) -> None:
+    async with MllpClient("127.0.0.1", hub.mllp_port) as client:
+        for body in bodies:
+            assert b"\rMSA|AA|" in await client.send(body)
+
+
+async def _broken_messages(hub: Hub) -> None:
+    """What is taken with marks, what is refused, and what is no message at all."""
+    good = _message(CANARY, "A08", "V1", 3)
+    await _messages(
+        hub,
+        good.replace(b"|20160719|", b"|19/07/2016|").replace(b"V1-A08-3", b"V1-A08-4"),
+        good.replace(b"|20160719|", b"|20161319|").replace(b"V1-A08-3", b"V1-A08-5"),
+        good.replace(b"9991230017", b"9991230018").replace(b"V1-A08-3", b"V1-A08-6"),
+        good.replace(b"XANTHIPPE", b"XANTHIPP\xc9\xff").replace(b"V1-A08-3", b"V1-A08-7"),
+        good.replace(b"ADT^A08", b"ADT^A31").replace(b"V1-A08-3", b"V1-A31-8"),
+    )
+    header, _, rest = good.partition(b"\r")
+    no_patient = b"\r".join(line for line in good.split(b"\r") if not line.startswith(b"PID"))
+    refused = (
+        no_patient + b"NK1|1|QUIZZLEWHITE^XANTHIPPE|9991230017|ZZ8 7QX\r",
+        header.replace(b"MSH|^~\\&|", b"MSH||||") + b"\r" + rest,
+        header.replace(b"|EDIS|RZ9|", b"|QUIZZLEWHITE|XANTHIPPE|") + b"\r" + rest,
+        b"PID|1||9991230017||QUIZZLEWHITE^XANTHIPPE||20160719\r",
+        good + b"NTE|1||" + b"9991230017 Xanthippe Quizzlewhite " * 40_000 + b"\r",
+    )
+    for body in refused:
+        with contextlib.suppress(MllpError):
+            async with MllpClient("127.0.0.1", hub.mllp_port, timeout=10) as client:
+                assert b"\rMSA|AA|" not in await client.send(body)
+    async with MllpClient("127.0.0.1", hub.mllp_port) as client:
+        client.write_raw(b"noise 9991230017 Quizzlewhite 2016-07-19\r\n")
+        client.write_raw(b"\x0b" + good[:200])
+
+
+async def _face(hub: Hub) -> None:
+    """The HTTP face, used well and badly."""
+    broken = [
+        flag_line(CANARY, Plan(NORTH, "CPP"), plan_type="Quizzlewhite"),
+        flag_line(CANARY, Plan(NORTH, "CPP"), birth_date="19/07/2016"),
+        flag_line(CANARY, Plan(NORTH, "CPP"), nhs_number=9991230017),
+        flag_line(CANARY, Plan(NORTH, "CPP"), start="ZZ8 7QX"),
+        flag_line(CANARY, Plan(NORTH, "CPP"), **{"Xanthippe 9991230017": "x"}),
+        b'{"nhs_number": "9991230017", "family": "Quizzlewhite"\n',
+        b"9991230017 Quizzlewhite \xff\xfe\n",
+    ]
+    async with hub.client(NORTH) as client:
+        receipt = await client.upload(b"".join(broken))
+        assert (receipt.accepted, receipt.refused_count) == (0, len(broken))
+    await upload_flags(
+        hub, NORTH, flag_line(CANARY, Plan(NORTH, "LAC"), nhs_number="9991230018"), expected="CPR04"
+    )
+    await upload_flags(
+        hub,
+        NORTH,
+        flag_line(replace(CANARY, given=("Rosamund",)), Plan(NORTH, "LAC")),
+        expected=None,
+    )
+    hub.settle()
+    (alert, *_) = (one for one in all_alerts(hub) if one.body["change"] == "raised")
+    async with hub.client(NORTH) as client:
+        assert (await client.query_flags(CANARY.nhs_number))["answer"] == "flagged"
+        with contextlib.suppress(HubRefused):
+            await client.query_flags("999 123 001X Quizzlew")
+        await client.accept(
+            alert.alert_id, by="Duty desk", answer="Xanthippe Quizzlewhite, 9991230017, is known"
+        )
+    headers = {"Authorization": f"Bearer {hub.token(NORTH)}"}
+    async with httpx.AsyncClient(base_url=hub.url("serve"), headers=headers) as http:
+        await http.post("/flags/query", json={"nhs_number": ["9991230017"], "Xanthippe": 1})
+        await http.post("/flags/query", content=b'{"nhs_number": "9991230017')
+        await http.get("/flags/query", params={"nhs_number": "9991230017"})
+        await http.get("/patients/9991230017")
+        await http.get("/alerts", params={"after": "Quizzlewhite", "state": "Xanthippe"})
+        await http.post("/alerts/9991230017/accept", json={"by": "Xanthippe", "answer": 1})
+        await http.post(
+            f"/alerts/{alert.alert_id}/accept", json={"by": "x", "family": "Quizzlewhite"}
+        )
+        await http.get("/worklist", headers={"Authorization": "Bearer 9991230017"})
+
+
+async def _poison(hub: Hub) -> None:
+    """Records that the stages cannot take, with the canary in their bytes."""
+    producer = make_producer(hub.settings, client_id="canary")
+    await producer.start()
+    try:
+        for topic in (ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED):
+            event = reported(hub, _message(CANARY, "A04", "V9"))
+            headers = cloudevent_headers(
+                event_id=event.event_id,
+                event_type="AttendanceReported",
+                source="canary",
+                time=system_clock(),
+                traceparent=new_traceparent(),
+            )
+            cut = codec.encode(event)[:-40]  # right schema, wrong bytes
+            for value in (cut, b"9991230017 Quizzlewhite", b"\0\0\0\0\x01Xanthippe 2016-07-19"):
+                (sent,) = await produce(
+                    producer, hub.settings, [Record(topic, "canary", value, headers)]
+                )
+                assert not isinstance(sent, Exception)
+    finally:
+        await producer.stop()
+
+
+def _receivers_fail(hub: Hub) -> None:
+    """The authority answers badly in every way, and refuses one alert for good."""
+    for minute, mode in enumerate(("500", "close", "refuse"), start=10):
+        hub.misbehave("north", mode, 1)
+        asyncio.run(_messages(hub, _message(CANARY, "A04", f"V{minute}", minute)))
+        hub.settle()
+
+
+def _database_fails(own: Own) -> None:
+    """Sessions are cut in the middle of work, and a statement with the canary is refused."""
+    hub = own.hub
+    asyncio.run(_messages(hub, *(_message(CANARY, "A08", "V1", 20 + n) for n in range(5))))
+    with psycopg.connect(own.postgres.admin_url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name like 'halyard-%%'"
+        )
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        hub.query(
+            "insert into identities select person, %s, names, %s, gender, postcode, restricted,"
+            " deceased, demographic_tokens, verified_at, flagged, flagged_at, keep_until"
+            " from identities",
+            CANARY.nhs_number,
+            CANARY.birth_date,
+        )
+    hub.settle()
+
+
+def _pds_fails(hub: Hub) -> tuple[bytes, list[Received], list[dict[str, object]]]:
+    """PDS is away in several ways while children arrive, the restricted one among them."""
+    bad: tuple[dict[str, object], ...] = ({"status": 401}, {"garbage": True}, {"status": 429})
+    for number, faults in enumerate(bad):
+        hub.set_pds_faults(**faults, times=2)
+        asyncio.run(_messages(hub, _message(UNKNOWN, "A04", f"U{number}", number)))
+    hub.settle(60)
+    hub.set_pds_faults(down=True)
+    restricted = _message(replace(RESTRICTED, family="Someoneelse"), "A04", "R1")
+    provisional = _message(replace(CANARY, family="Someoneelse"), "A04", "P1", 30)
+    asyncio.run(_messages(hub, restricted, provisional))
+    eventually(
+        lambda: any(one.body["provisional"] for one in all_alerts(hub)),
+        30,
+        why="the other child's provisional alert is delivered",
+    )
+    during = [*all_alerts(hub), *received(hub, CONTACT)]
+    waited = hub.query(
+        "select state, person from claims where reported_event_id = %s",
+        reported(hub, restricted).event_id,
+    )
+    asyncio.run(_unavailable(hub))
+    hub.set_pds_faults()
+    return restricted, during, waited
+
+
+async def _unavailable(hub: Hub) -> None:
+    """A look-up of a child who is not known, while PDS is down."""
+    async with hub.client(SOUTH) as client:
+        with contextlib.suppress(HubUnavailable, HubRefused):
+            await client.query_flags(UNKNOWN.nhs_number)
+
+
+# --- claims ----------------------------------------------------------------------------------
+
+
+def test_canaries_did_go_through(aftermath: Aftermath) -> None:
+    """The search would find them: bodies on the bus and at the receiver hold the values."""
+    hub = aftermath.hub
+    for topic in (ATTENDANCE_REPORTED, FLAG_SUBMITTED, MESSAGE_REJECTED, ALERT_CHANGED):
+        assert any(SPELLINGS.search(_text(one.value)) for one in on_wire(hub, topic)), topic
+    for topic, group in ((ATTENDANCE_REPORTED, "identity"), (ATTENDANCE_VERIFIED, "matching")):
+        letters = on_wire(hub, dead_letter(topic, group))
+        assert len(letters) == 3
+        assert all(SPELLINGS.search(_text(one.value)) for one in letters)
+    assert any(SPELLINGS.search(json.dumps(one.body)) for one in all_alerts(hub))
+    parked = hub.count("select count(*) from deliveries where state = 'parked'")
+    assert parked == 1
+
+
+def test_no_canary_in_any_log(aftermath: Aftermath) -> None:
+    """Neither the hub's processes, nor PostgreSQL's, Kafka's or the sandbox's."""
+    own = aftermath.own
+    logs = [
+        *own.hub.logs.glob("*"),
+        own.postgres.log_file,
+        own.kafka.output_file,
+        *own.kafka.log_file.parent.glob("*.log*"),
+    ]
+    assert {own.kafka.log_file, own.hub.logs / "identity.log"} <= set(logs)
+    assert b"duplicate key value" in own.postgres.log_file.read_bytes()
+    for log in logs:
+        for number, line in enumerate(_text(log.read_bytes()).splitlines(), start=1):
+            assert not SPELLINGS.search(line), f"{log.name}:{number}"
+
+
+def test_no_canary_in_topic_names_keys_or_headers(aftermath: Aftermath) -> None:
+    """Of every record on every topic of the system."""
+    names = topics_of(aftermath.hub)
+    assert len(names) == len(registry())
+    for name in names:
+        assert not SPELLINGS.search(name)
+    for one in _everything(aftermath.hub):
+        assert not SPELLINGS.search(_text(one.key)), one.topic
+        for key, value in one.headers.items():
+            assert not SPELLINGS.search(f"{key}: {value}"), f"{one.topic}: {key}"
+
+
+def test_no_canary_in_metrics_health_or_command_lines(aftermath: Aftermath) -> None:
+    """/metrics, /livez and /readyz of every process, its arguments, and its environment."""
+    hub = aftermath.hub
+    for name, process in hub.processes.items():
+        status, text = hub.health(name, "/metrics")
+        assert status == 200, name
+        assert not SPELLINGS.search(text), name
+        for path in ("/livez", "/readyz"):
+            assert not SPELLINGS.search(hub.health(name, path)[1]), name
+        for file in ("cmdline", "environ"):
+            place = Path(f"/proc/{process.pid}/{file}")
+            if place.exists():
+                assert not SPELLINGS.search(_text(place.read_bytes())), name
+
+
+def test_no_canary_in_file_names_or_urls(aftermath: Aftermath) -> None:
+    """No file of the hub, Kafka or PostgreSQL is named after a person; neither is the address of
+    anything that the hub calls or links to.
+    """
+    own = aftermath.own
+    home = own.hub.directory.parent
+    for file in home.rglob("*"):
+        assert not SPELLINGS.search(str(file.relative_to(home)))
+    for endpoint in own.hub.registry.endpoints.values():
+        assert not SPELLINGS.search(endpoint.url)
+    for entry in [*all_alerts(own.hub), *received(own.hub, CONTACT)]:
+        for link in re.findall(r"https?://[^\s\"]+", json.dumps(entry.body)):
+            assert not SPELLINGS.search(link)
+
+
+def test_every_record_carries_cloudevents_headers_and_a_traceparent(aftermath: Aftermath) -> None:
+    """On every topic, dead letters included."""
+    records = _everything(aftermath.hub)
+    topics = {one.topic for one in records}
+    assert {
+        *(ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED, FLAG_SUBMITTED, FLAG_VERIFIED),
+        *(ALERT_CHANGED, ALERT_RECEIPT, MESSAGE_REJECTED, IDENTITY_UNRESOLVED),
+    } <= topics
+    for one in records:
+        if one.topic in EXEMPT:
+            continue
+        assert one.headers.keys() >= REQUIRED, one.topic
+        assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", one.headers["traceparent"])
+        assert one.headers["ce_specversion"] == "1.0"
+
+
+def test_one_traceparent_from_ingress_to_webhook(aftermath: Aftermath) -> None:
+    """An arrival, its verified event, its alert, the receipt of it, and the webhooks to authority
+    and hospital all carry the traceparent that ingress made.
+    """
+    hub = aftermath.hub
+    event_id = str(reported(hub, aftermath.first).event_id)
+    everything = _everything(hub)
+    (trace,) = {one.headers["traceparent"] for one in everything if one.event_id == event_id}
+    hops = {one.topic for one in everything if one.headers["traceparent"] == trace}
+    assert {ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED, ALERT_CHANGED, ALERT_RECEIPT} <= hops
+    (raised,) = [one for one in all_alerts(hub) if one.traceparent == trace and one.version == 1]
+    told = [one.kind for one in received(hub, CONTACT) if one.traceparent == trace]
+    assert "match" in told
+    assert raised.body["person"]["nhs_number"] == CANARY.nhs_number
+
+
+def test_a_restricted_child_never_gets_a_provisional_alert(aftermath: Aftermath) -> None:
+    """PDS was down and the child agreed in part: nothing went out, though the other child's
+    provisional alert did. Verified, it went to the contact registered for restricted children
+    alone, without place or reason; the hospital's contact hears nothing.
+    """
+    hub = aftermath.hub
+    assert [row["state"] for row in aftermath.waited] == ["waiting"]
+    assert not [one for one in aftermath.during if _number(one) == RESTRICTED.nhs_number]
+    own = [one for one in all_alerts(hub) if _number(one) == RESTRICTED.nhs_number]
+    assert own
+    assert not any(one.body["provisional"] for one in own)
+    assert all(one.body["restricted"] for one in own)
+    assert all(one.body["visit"]["department"] is None for one in own)
+    assert all(one.body["visit"]["reason"] is None for one in own)
+    assert not [one for one in received(hub, CONTACT) if _number(one) == RESTRICTED.nhs_number]
+    person = hub.keys.person(RESTRICTED.nhs_number)
+    for one in on_wire(hub, ATTENDANCE_VERIFIED):
+        with contextlib.suppress(Exception):  # the poison
+            event = codec.decode(one.value)
+            if isinstance(event, AttendanceVerified) and event.identity.person == person:
+                assert event.identity.status is IdentityStatus.VERIFIED
+    destinations = {
+        row["destination"]
+        for row in hub.query(
+            "select destination from deliveries join alerts using (alert_id) where person = %s",
+            person,
+        )
+    }
+    assert destinations == {"north-restricted"}
+
+
+def _number(one: Received) -> str | None:
+    person = one.body.get("person")
+    return person["nhs_number"] if person else None
+
+
+def _everything(hub: Hub) -> list[OnWire]:
+    return on_wire(hub, *(topic.name for topic in registry()))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")
