@@ -33,6 +33,11 @@ PLAN_NAMES: Final = {
 }
 
 
+RESTRICTED_HELD: Final = (
+    "a restricted plan is held: ask nobody about it but your own safeguarding lead, now"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """What the stores hold for one number."""
@@ -53,7 +58,14 @@ def answer(held: Held, directory: Directory, *, caller: str, now: datetime) -> d
     covered, not_covered = _coverage(held.coverage, directory, now)
     common = {"as_of": now.isoformat(), "coverage": covered, "not_covered": not_covered}
     if shown:
-        flags = [_flag(flag, stands, directory, caller) for flag, stands in shown]
+        flags = [
+            _flag(flag, stands, directory, caller)
+            for flag, stands in shown
+            if not flag.restricted or flag.authority == caller
+        ]
+        hidden = [stands for flag, stands in shown if flag.restricted and flag.authority != caller]
+        if hidden:
+            flags.append(_hidden(hidden))
         return {"answer": FLAGGED, **common, "flags": flags}
     if not any(not one["stale"] for one in covered):
         reason = "every-file-is-stale" if covered else "no-authority-has-sent-a-file"
@@ -83,6 +95,25 @@ def _flag(flag: Flag, stands: Standing, directory: Directory, caller: str) -> di
         or (authority.phone_emergency if authority else None),
         "restricted": flag.restricted,
         **own,
+    }
+
+
+def _hidden(standings: Sequence[Standing]) -> dict[str, Any]:
+    """What others than its own authority learn of a restricted child's plans: that there is one,
+    and whom to ask. Authority and telephones would tell where the child now lives; the members
+    stay, so that a client that reads them still works, and several plans look like one.
+    """
+    return {
+        "plan_type": None,
+        "plan": RESTRICTED_HELD,
+        "active": Standing.ACTIVE in standings,
+        "start": None,
+        "end": None,
+        "authority": None,
+        "authority_name": None,
+        "phone_office": None,
+        "phone_emergency": None,
+        "restricted": True,
     }
 
 

@@ -44,6 +44,10 @@ GaugeName = Literal[
     "halyard_outbox_oldest_seconds",
     # oldest due delivery, seconds
     "halyard_delivery_oldest_seconds",
+    # deliveries that their receivers refused and that a person must redrive
+    "halyard_delivery_parked",
+    # deliveries whose authority has registered no endpoint
+    "halyard_delivery_without_endpoint",
     # 1 while the destination's breaker is open
     "halyard_delivery_breaker_open",
     # unix time of the last event taken, by stage

@@ -34,6 +34,14 @@ Queries = Mapping[str, LiteralString]
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 # Classes whose failures pass by themselves: connection, resources, operator intervention, system
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58", "55")
+# psycopg's own, before PostgreSQL sees the statement: a NUL in a text, a value without a type. Not
+# the bare DatabaseError, which is a result cut off with its connection
+_CLIENT_SIDE = (
+    psycopg.DataError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    psycopg.IntegrityError,
+)
 
 
 def load_queries(package: str, file: str) -> Queries:
@@ -81,7 +89,8 @@ def make_pool(
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     """One transaction. Raises `DatabaseUnavailable` for what passes by itself (connection lost,
-    serialisation, deadlock, lock or statement time-out), `PermanentError` for the rest.
+    serialisation, deadlock, lock or statement time-out), `ContractError` for a value that does not
+    fit (also one that psycopg itself refuses), `PermanentError` for the rest.
     """
     try:
         async with pool.connection() as connection, connection.transaction():
@@ -93,6 +102,10 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 def translated(error: psycopg.Error | PoolTimeout) -> HalyardError:
     """`error` as one of ours, by SQLSTATE, without PostgreSQL's text."""
     state = getattr(error, "sqlstate", None)
+    if state is None and isinstance(error, _CLIENT_SIDE):
+        return ContractError(
+            f"A value cannot be sent to PostgreSQL ({type(error).__name__}, no state)."
+        )
     if state is None or state[:2] in _TRANSIENT_CLASSES:
         return DatabaseUnavailable(
             f"PostgreSQL did not complete ({type(error).__name__}, {state or 'no connection'}); "

@@ -82,6 +82,8 @@ class IdentitySettings(_Section):
     """The identity ladder's limits (DESIGN: identity)."""
 
     verified_for_days: int = 30
+    # PDS is asked again about a flagged child on an arrival after so long: it may be restricted now
+    flagged_recheck_hours: int = Field(default=24, ge=1)
     backmatch_hours: int = 48
     adult_age_years: int = 18
 

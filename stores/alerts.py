@@ -113,9 +113,11 @@ async def list_for_organisation(
     after: Cursor | None = None,
     limit: int = 100,
     states: Sequence[str] | None = None,
+    restricted: bool = False,
 ) -> list[AlertRow]:
     """Alerts that `organisation` may see, oldest change first: an authority its own, a hospital
-    those of its visits except restricted people's. `states` None means all.
+    those of its visits. `states` None means all. Restricted people's are left out; `restricted`
+    adds an authority's own, which no ordinary list may show.
     """
     cursor = await connection.execute(
         _SQL["list_for_organisation"],
@@ -125,6 +127,7 @@ async def list_for_organisation(
             "after_id": after.alert_id if after else None,
             "limit": limit,
             "states": None if states is None else list(states),
+            "restricted": restricted,
         },
     )
     return [_alert(row) for row in await cursor.fetchall()]

@@ -27,9 +27,10 @@ where alert_id = %(alert_id)s and state = 'raised'
 returning *
 
 -- name: list_for_organisation
--- A hospital is not told of restricted people: only their authority's own contact is
+-- Restricted people are in no list: only the contact that their authority registered is told
 select * from alerts
-where (authority = %(organisation)s or (hospital = %(organisation)s and not restricted))
+where (hospital = %(organisation)s or authority = %(organisation)s)
+    and (not restricted or (%(restricted)s and authority = %(organisation)s))
     and (%(states)s::text[] is null or state = any(%(states)s::text[]))
     and (%(after_at)s::timestamptz is null
         or (changed_at, alert_id) > (%(after_at)s::timestamptz, %(after_id)s::uuid))

@@ -71,7 +71,7 @@ class ClaimRow:
 class Reach:
     """Where to look for claims: keys, visits, and tokens of newly flagged people (back-match).
 
-    `since` bounds it, save for what is open.
+    `since` bounds it, save for what is open, and for whom events of `visits` are asserted of.
     """
 
     keys: frozenset[str]

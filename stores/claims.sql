@@ -4,7 +4,8 @@ with direct as (
     select key, visit_id from claims
     where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
-    select key, visit_id from claims where visit_id = any(%(visits)s::uuid[]) and received_at > %(since)s
+    select key, visit_id from claims where visit_id = any(%(visits)s::uuid[])
+        and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified'))
     union
     select key, visit_id from claims
     where number_token = any(%(numbers)s::text[]) and received_at > %(since)s
@@ -19,13 +20,18 @@ where key in (select key from direct) and (received_at > %(since)s or state in (
 union all
 select key, visit_id, person, number_token, demographic_token, state from claims
 where visit_id in (select visit_id from direct) and received_at > %(since)s
+union all
+select key, visit_id, person, number_token, demographic_token, state from claims
+where visit_id = any(%(visits)s::uuid[]) and received_at <= %(since)s
+    and state in ('waiting', 'provisional', 'verified')
 
 -- name: load
 with direct as (
     select key, visit_id from claims
     where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
-    select key, visit_id from claims where visit_id = any(%(visits)s::uuid[]) and received_at > %(since)s
+    select key, visit_id from claims where visit_id = any(%(visits)s::uuid[])
+        and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified'))
     union
     select key, visit_id from claims
     where number_token = any(%(numbers)s::text[]) and received_at > %(since)s
@@ -41,6 +47,9 @@ with direct as (
     union
     select reported_event_id from claims
     where visit_id in (select visit_id from direct) and received_at > %(since)s
+    union
+    select reported_event_id from claims
+    where visit_id = any(%(visits)s::uuid[]) and state in ('waiting', 'provisional', 'verified')
 )
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
        revision, number_token, demographic_token, received_at, decided_at, traceparent, event

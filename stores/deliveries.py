@@ -7,6 +7,8 @@ takes them under a lease and says what became of each attempt (correctness rules
 - of `alert` and `match` rows, which are snapshots, a newer version supersedes an older one that
   is not delivered, also one whose attempt failed with its fate unknown: the receiver sees
   versions only growing. Receipts are facts: none is superseded;
+- a row of an authority without an endpoint has the destination ``none:GSS`` or
+  ``none-restricted:GSS``; it is given the endpoint as soon as one is registered;
 - a destination that does not answer is paused as a whole, and tried again with one row at a time.
 
 Time is PostgreSQL's: leases and due times of several dispatchers must be one clock's.
@@ -25,6 +27,15 @@ from typing import Any
 from halyard.postgres import Connection, Pool, load_queries, one, transaction
 
 _SQL = load_queries("stores", "deliveries.sql")
+
+# Destinations of authorities that have registered no endpoint (yet), before their GSS code
+UNADDRESSED = "none:"
+UNADDRESSED_RESTRICTED = "none-restricted:"
+
+
+def is_unaddressed(destination: str) -> bool:
+    """Whether a row with this `destination` waits for its authority to register an endpoint."""
+    return destination.startswith((UNADDRESSED, UNADDRESSED_RESTRICTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +236,91 @@ async def oldest_seconds(pool: Pool) -> float:
     async with transaction(pool) as connection:
         cursor = await connection.execute(_SQL["oldest"])
         return float(one(await cursor.fetchone())["seconds"])
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many deliveries nothing but a person can move on."""
+
+    parked: int  # refused by their receivers
+    unaddressed: int  # their authority has no endpoint
+
+
+async def waiting_for_a_person(pool: Pool) -> Waiting:
+    """How many rows are parked, and how many wait for an endpoint."""
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(_SQL["waiting_for_a_person"])
+        return Waiting(**one(await cursor.fetchone()))
+
+
+async def readdress(pool: Pool, registered: Mapping[str, str]) -> int:
+    """Give open rows of the destinations in `registered` (unaddressed → endpoint name) their
+    endpoint, due now; they keep id, bytes and place in order. Gives how many.
+    """
+    if not registered:
+        return 0
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(
+            _SQL["readdress"],
+            {"before": list(registered), "after": list(registered.values())},
+        )
+        return cursor.rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A delivery that is parked or still open, as an operator sees it; no body."""
+
+    destination: str
+    delivery_id: uuid.UUID
+    alert_id: uuid.UUID
+    version: int
+    kind: str
+    state: str  # open, parked
+    attempts: int
+    last_error: str | None
+    created_at: datetime
+    due_at: datetime
+    paused: bool  # the destination as a whole
+
+
+async def unsent(connection: Connection, *, destination: str | None, limit: int) -> list[Unsent]:
+    """Up to `limit` parked and open rows by destination (None: of all), parked ones first."""
+    cursor = await connection.execute(_SQL["unsent"], {"destination": destination, "limit": limit})
+    return [Unsent(**row) for row in await cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What became of parked rows: open again, or superseded because they are out of date."""
+
+    opened: tuple[uuid.UUID, ...]
+    superseded: tuple[uuid.UUID, ...]
+
+
+async def redrive(
+    connection: Connection,
+    *,
+    reason: str,
+    delivery_id: uuid.UUID | None = None,
+    destination: str | None = None,
+) -> Redriven:
+    """Open parked rows again, due now: the one with `delivery_id`, or all of `destination`.
+
+    Never sent again is a snapshot that a later one has overtaken (versions only grow), nor what
+    was parked before its alert became restricted: such rows become superseded. `reason` is kept
+    with the row until its next outcome. Both None: nothing.
+    """
+    cursor = await connection.execute(
+        _SQL["redrive"], {"id": delivery_id, "destination": destination, "reason": reason}
+    )
+    rows = await cursor.fetchall()
+    if rows:
+        await connection.execute(_SQL["hint"])
+    return Redriven(
+        opened=tuple(row["delivery_id"] for row in rows if row["state"] == "open"),
+        superseded=tuple(row["delivery_id"] for row in rows if row["state"] == "superseded"),
+    )
 
 
 async def of_alert(pool: Pool, alert_id: uuid.UUID) -> list[DeliveryState]:

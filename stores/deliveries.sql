@@ -67,7 +67,16 @@ candidate as (
                ) as stale
         from deliveries d
         where d.destination = a.destination and d.state = 'open'
-          and (d.due_at <= now() or a.outage)
+          and (d.due_at <= now() or a.outage or (
+              -- a snapshot that backs off makes way as soon as a newer one is due; nothing is
+              -- ever sent to a destination that is not registered, so there it need not
+              d.kind in ('alert', 'match') and d.destination not like 'none%%:%%' and exists (
+                  select 1 from deliveries due
+                  where due.destination = d.destination and due.alert_id = d.alert_id
+                    and due.kind = d.kind and due.position > d.position
+                    and due.state = 'open' and due.due_at <= now()
+              )
+          ))
           and (d.lease_until is null or d.lease_until < now())
           and d.delivery_id <> all(%(held)s::uuid[])
           -- order inside one alert: only its oldest open row
@@ -139,6 +148,58 @@ select destination from breakers order by destination
 -- name: oldest
 select coalesce(extract(epoch from now() - min(created_at)), 0) as seconds
 from deliveries where state = 'open'
+
+-- name: waiting_for_a_person
+select (select count(*) from deliveries where state = 'parked') as parked,
+       (select count(*) from deliveries
+        where state = 'open' and destination like 'none%:%') as unaddressed
+
+-- name: readdress
+update deliveries d
+set destination = registered.after, due_at = now()
+from unnest(%(before)s::text[], %(after)s::text[]) as registered (before, after)
+where d.destination = registered.before and d.state = 'open'
+
+-- name: unsent
+select d.destination, d.delivery_id, d.alert_id, d.version, d.kind, d.state, d.attempts,
+       d.last_error, d.created_at, d.due_at, b.destination is not null as paused
+from deliveries d
+left join breakers b on b.destination = d.destination
+where d.state in ('open', 'parked')
+  and (%(destination)s::text is null or d.destination = %(destination)s)
+order by d.state = 'open', d.destination, d.position
+limit %(limit)s
+
+-- name: redrive
+-- A parked row was overtaken if a later one of its alert and kind stands anywhere: after a change
+-- of endpoint, or of restriction, that is another destination. Later ones parked at the same
+-- destination are no obstacle: opened together, the newest supersedes the others.
+with parked as (
+    select d.delivery_id,
+           d.kind in ('alert', 'match') and exists (
+               select 1 from deliveries later
+               where later.alert_id = d.alert_id and later.kind = d.kind
+                 and later.position > d.position
+                 and (later.state <> 'parked' or later.destination <> d.destination)
+           )
+           or d.kind <> 'alert' and exists (
+               select 1 from alerts a where a.alert_id = d.alert_id and a.restricted
+           ) as overtaken
+    from deliveries d
+    where d.state = 'parked'
+      and (d.delivery_id = %(id)s::uuid or d.destination = %(destination)s::text)
+    for update of d
+)
+update deliveries d
+set state = case when p.overtaken then 'superseded' else 'open' end,
+    done_at = case when p.overtaken then now() end,
+    due_at = now(), lease_until = null, last_error = %(reason)s
+from parked p
+where d.delivery_id = p.delivery_id
+returning d.delivery_id, d.state
+
+-- name: hint
+select pg_notify('halyard_deliveries', '')
 
 -- name: of_alert
 select delivery_id, destination, version, kind, state, attempts, last_error, created_at, done_at

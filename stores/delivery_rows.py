@@ -21,7 +21,7 @@ _SQL = load_queries("stores", "delivery_rows.sql")
 class DeliveryRow:
     """One body for one destination; `kind` is "alert", "match" or "receipt"."""
 
-    destination: str  # endpoint name of the directory
+    destination: str  # endpoint name of the directory, or none:<gss>, none-restricted:<gss>
     alert_id: uuid.UUID
     version: int
     kind: str
@@ -37,9 +37,23 @@ class DeliveryRow:
 
 
 async def add(connection: Connection, rows: Sequence[DeliveryRow]) -> None:
-    """Write `rows` in order and hint the dispatcher at them (heard after the commit)."""
+    """Write `rows` in order and hint the dispatcher at them (heard after the commit).
+
+    An older snapshot of the same alert that nobody is sending now is superseded: the newer one
+    does not wait out its back-off. Receipts are facts, and all stay.
+    """
     if not rows:
         return
+    snapshots = [row for row in rows if row.kind in ("alert", "match")]
+    if snapshots:
+        await connection.execute(
+            _SQL["supersede"],
+            {
+                "destinations": [row.destination for row in snapshots],
+                "alert_ids": [row.alert_id for row in snapshots],
+                "kinds": [row.kind for row in snapshots],
+            },
+        )
     async with connection.cursor() as cursor:
         await cursor.executemany(
             _SQL["add"], [{**asdict(row), "delivery_id": row.delivery_id} for row in rows]

@@ -130,6 +130,27 @@ async def again(pool: Pool, trace_id: uuid.UUID, *, seconds: float) -> None:
         await connection.execute(_SQL["again"], {"trace_id": trace_id, "seconds": seconds})
 
 
+async def renew(pool: Pool, request: TraceRequest, *, lease_seconds: float) -> bool:
+    """Hold a lease for longer; False if it is another's by now, or the request was cancelled."""
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(
+            _SQL["renew"],
+            {
+                "trace_id": request.trace_id,
+                "attempts": request.attempts,
+                "lease_seconds": lease_seconds,
+            },
+        )
+        return cursor.rowcount == 1
+
+
+async def unreadable(pool: Pool, trace_id: uuid.UUID) -> int:
+    """Count an answer that could not be read as one; gives how many there were."""
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(_SQL["unreadable"], {"trace_id": trace_id})
+        return int(one(await cursor.fetchone())["unreadable"])
+
+
 async def failed(pool: Pool, ration: Ration, *, at_once: bool) -> None:
     """A call had no answer; `at_once` opens the breaker without waiting for more of them."""
     async with transaction(pool) as connection:

@@ -46,6 +46,14 @@ update trace_requests set state = 'queued', lease_until = null,
     due_at = now() + make_interval(secs => %(seconds)s)
 where trace_id = %(trace_id)s and state = 'leased'
 
+-- name: unreadable
+update trace_requests set unreadable = unreadable + 1 where trace_id = %(trace_id)s
+returning unreadable
+
+-- name: renew
+update trace_requests set lease_until = now() + make_interval(secs => %(lease_seconds)s)
+where trace_id = %(trace_id)s and state = 'leased' and attempts = %(attempts)s
+
 -- name: hold
 select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts
 from trace_requests where trace_id = %(trace_id)s and state = 'leased'

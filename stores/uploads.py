@@ -128,6 +128,32 @@ async def answer(
         )
 
 
+async def take_over(
+    connection: Connection,
+    lines: dict[uuid.UUID, tuple[uuid.UUID, int]],
+    answer: Answer,
+    *,
+    now: datetime,
+) -> None:
+    """Give lines (event to upload and line) to later events, with this answer.
+
+    An answer of the first event, known already or later, no longer stands for the line; one that
+    was known is repeated in the detail, because its flag may be held.
+    """
+    for event_id, (upload_id, line) in sorted(lines.items()):
+        await connection.execute(
+            _SQL["take_over"],
+            {
+                "event_id": event_id,
+                "upload_id": upload_id,
+                "line": line,
+                "code": answer.code,
+                "detail": answer.detail,
+                "now": now,
+            },
+        )
+
+
 async def get(connection: Connection, upload_id: uuid.UUID) -> UploadRow | None:
     """An upload, None if it is not known (yet)."""
     cursor = await connection.execute(_SQL["upload"], {"upload_id": upload_id})

@@ -28,6 +28,14 @@ update upload_answers set code = given.code, detail = given.detail, answered_at 
 from unnest(%(events)s::uuid[], %(codes)s::text[], %(details)s::text[]) as given (event_id, code, detail)
 where reported_event_id = given.event_id
 
+-- name: take_over
+update upload_answers set reported_event_id = %(event_id)s, code = %(code)s, answered_at = %(now)s,
+    detail = case
+        when code is null then %(detail)s::text
+        when detail like %(detail)s::text || '%%' then detail
+        else %(detail)s::text || '; what was sent first was answered ' || code end
+where upload_id = %(upload_id)s and line = %(line)s
+
 -- name: upload
 select upload_id, authority, sequence, received_at, expected,
        (select count(*) from upload_answers where upload_answers.upload_id = uploads.upload_id

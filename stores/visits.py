@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ class Visit:
     arrived: Moment | None
     received_at: datetime  # of the first arrival, else of the first event
     late: bool
+    fresh: bool  # an arrival reached us within 24 h of being recorded
     provisional: bool
     restricted: bool
     department: str | None = None
@@ -50,6 +51,14 @@ class Visit:
     admission_method: str | None = None
     mode_of_arrival: str | None = None
     reason: str | None = field(default=None, repr=False)
+    also: str | None = None  # whom later provisional word names beside the verified `person`
+    also_restricted: bool = False
+
+    def about(self, person: str) -> Visit:
+        """The visit as it concerns `person`: if they are named besides, provisionally theirs."""
+        if person != self.also:
+            return self
+        return replace(self, person=person, provisional=True, restricted=self.also_restricted)
 
 
 async def events_of_visits(
@@ -118,7 +127,7 @@ async def save(connection: Connection, visits: Sequence[Visit], at: datetime) ->
 async def of_persons(
     connection: Connection, persons: Iterable[str], visit_ids: Iterable[uuid.UUID]
 ) -> list[Visit]:
-    """Visits that name one of `persons`, and those of `visit_ids` whomever they name."""
+    """Visits that name one of `persons`, if only provisionally, and those of `visit_ids`."""
     cursor = await connection.execute(
         _SQL["of_persons"],
         {"persons": sorted(set(persons)), "visit_ids": sorted(set(visit_ids))},

@@ -18,32 +18,38 @@ where excluded.revision > visit_events.revision
 -- name: save
 insert into visits (
     visit_id, source_patient, person, hospital, live, state, arrived_at, arrived_offset,
-    arrived_repeated, received_at, late, provisional, restricted, department, site_ods,
-    admission_method, mode_of_arrival, reason, changed_at
+    arrived_repeated, received_at, late, fresh, provisional, restricted, department, site_ods,
+    admission_method, mode_of_arrival, reason, also, also_restricted, changed_at
 )
 select * from unnest(
     %(visit_id)s::uuid[], %(source_patient)s::text[], %(person)s::text[], %(hospital)s::text[],
     %(live)s::boolean[], %(state)s::text[], %(arrived_at)s::timestamptz[],
     %(arrived_offset)s::integer[], %(arrived_repeated)s::boolean[], %(received_at)s::timestamptz[],
-    %(late)s::boolean[], %(provisional)s::boolean[], %(restricted)s::boolean[],
+    %(late)s::boolean[], %(fresh)s::boolean[], %(provisional)s::boolean[], %(restricted)s::boolean[],
     %(department)s::text[], %(site_ods)s::text[], %(admission_method)s::text[],
-    %(mode_of_arrival)s::text[], %(reason)s::text[], %(changed_at)s::timestamptz[])
+    %(mode_of_arrival)s::text[], %(reason)s::text[], %(also)s::text[],
+    %(also_restricted)s::boolean[], %(changed_at)s::timestamptz[])
 on conflict (visit_id) do update set
     source_patient = excluded.source_patient, person = excluded.person,
     hospital = excluded.hospital, live = excluded.live, state = excluded.state,
     arrived_at = excluded.arrived_at, arrived_offset = excluded.arrived_offset,
     arrived_repeated = excluded.arrived_repeated, received_at = excluded.received_at,
-    late = excluded.late, provisional = excluded.provisional, restricted = excluded.restricted,
+    late = excluded.late, fresh = excluded.fresh, provisional = excluded.provisional, restricted = excluded.restricted,
     department = excluded.department, site_ods = excluded.site_ods,
     admission_method = excluded.admission_method, mode_of_arrival = excluded.mode_of_arrival,
-    reason = excluded.reason, changed_at = excluded.changed_at
+    reason = excluded.reason, also = excluded.also,
+    also_restricted = excluded.also_restricted, changed_at = excluded.changed_at
 
 -- name: persons_of_visits
 select person from visits where visit_id = any(%(visit_ids)s::uuid[]) and person is not null
+union
+select also as person from visits where visit_id = any(%(visit_ids)s::uuid[]) and also is not null
 union
 select person from visit_events where visit_id = any(%(visit_ids)s::uuid[])
 
 -- name: of_persons
 select * from visits where person = any(%(persons)s::text[])
+union
+select * from visits where also = any(%(persons)s::text[])
 union
 select * from visits where visit_id = any(%(visit_ids)s::uuid[])

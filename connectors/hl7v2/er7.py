@@ -13,7 +13,8 @@ anything else          ASCII, else the feed's fallback; marked `UNKNOWN_CHARSET`
 =====================  ==========================================================================
 
 The fallback decodes any byte (what it does not define becomes U+FFFD); each place that needed it
-is listed in `Message.marks`.
+is listed in `Message.marks`. Control characters that no text may hold (C0 but TAB, LF, CR; a NUL
+would be refused by the database), raw or escaped, become U+FFFD too: `Message.controls`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Mark(StrEnum):
     REPLACED = "charset-replaced"  # not valid in the fallback either: U+FFFD stands in
     UNKNOWN_CHARSET = "charset-unknown"  # MSH-18 names none that we know
 
+
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 _CODECS: Final = {
     b"": "ascii",
@@ -210,7 +213,17 @@ class Message:
     `fallback` may be set once the header has told which feed it is.
     """
 
-    __slots__ = ("_codec", "_found", "_index", "_lines", "data", "delimiters", "fallback", "marks")
+    __slots__ = (
+        "_codec",
+        "_found",
+        "_index",
+        "_lines",
+        "controls",
+        "data",
+        "delimiters",
+        "fallback",
+        "marks",
+    )
 
     def __init__(
         self, data: bytes, lines: list[bytes], delimiters: Delimiters, fallback: str
@@ -218,6 +231,8 @@ class Message:
         self.data = data
         self.delimiters = delimiters
         self.marks: dict[str, Mark] = {}
+        self.controls: set[str] = set()
+        """The fields that were read and held control characters."""
         self.fallback = fallback
         self._lines = lines
         self._found: dict[str, list[Segment]] = {}
@@ -324,9 +339,13 @@ class Message:
         if escape and escape in raw:
             raw = unescape(raw, self.delimiters)
         try:
-            return raw.decode(self._codec or self.codec)
+            text = raw.decode(self._codec or self.codec)
         except UnicodeDecodeError:
-            return self._guess(raw, f"{name}-{number}")
+            text = self._guess(raw, f"{name}-{number}")
+        if not text.isprintable() and _CONTROLS.search(text):
+            self.controls.add(f"{name}-{number}")
+            text = _CONTROLS.sub("\ufffd", text)
+        return text
 
     def _guess(self, raw: bytes, place: str) -> str:
         text = raw.decode(self.fallback, "replace")

@@ -1,13 +1,15 @@
 """From a message and its feed to `AttendanceReported`.
 
-Pure: the same bytes, feed and keys give the same event (but for `received_at`). Refused is only
-what cannot be attributed (no PID); everything else odd is taken with a mark, a rule's name that
-never quotes a value. Profile: ITK HL7 v2.4 ADT (NPFIT-ELIBR-AREL-DST-0369).
+Pure: the same bytes, feed and keys give the same event (but for `received_at`, and for times that
+only it shows to be implausible). Refused is only what cannot be attributed (no PID); everything
+else odd is taken with a mark, a rule's name that never quotes a value.
+
+Profile: ITK HL7 v2.4 ADT (NPFIT-ELIBR-AREL-DST-0369).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from connectors.hl7v2.er7 import Er7Error, Mark, Message, Segment
@@ -30,6 +32,12 @@ KINDS: Final = {
 
 _MAX_FREE_TEXT: Final = 2_000
 
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before it: a reset clock, or a birth date
+_OCCURRED_AHEAD: Final = timedelta(hours=1)  # after receipt
+_OCCURRED_BEHIND: Final = timedelta(days=366)  # before it was recorded, else sent, else received
+# A clock that is hours ahead still tells the order of what it recorded
+_CLOCK_AHEAD: Final = timedelta(days=1)
+
 ARRIVAL_METHODS: Final = frozenset(
     {"21", "22", "23", "24", "25", "28", "2A", "2B", "2C", "2D", "31", "32"}
 )
@@ -51,16 +59,14 @@ def to_attendance(
     pv1, pv2 = message.segment("PV1"), message.segment("PV2")
     trigger, kind = _trigger(msh, evn, marks)
     claim, local_key = person_claim(message, pid, marks)
-    recorded_at = _moment(evn, 2, feed, marks)
-    occurred_at = _moment(evn, 6, feed, marks)
-    message_at = _moment(msh, 7, feed, marks)
+    recorded_at, occurred_at, message_at = _times(msh, evn, feed, received_at, marks)
     detail = _detail(pv1, pv2, feed, marks)
     arrival, arrival_rule = is_arrival(kind, detail)
     message_id = msh.text(10)
     if not message_id:
         marks.append("control-id-missing")
     digest = keys.digest(message.data)
-    visit = pv1.text(19, 1).strip() or None
+    visit = _visit(pv1)
     # who names nobody at all stands alone, or all such events would share one key
     names = (local_key, visit or (None if claim.nhs_number else digest), claim.nhs_number)
     source_patient = keys.source_patient(feed.source, *names)
@@ -79,7 +85,11 @@ def to_attendance(
         visit_id=(
             derive("visit", feed.source, visit)
             if visit
-            else derive("visit-by-day", source_patient, _day(pv1, occurred_at, recorded_at))
+            else derive(
+                "visit-by-day",
+                source_patient,
+                _day(pv1, received_at, (occurred_at, recorded_at, message_at)),
+            )
         ),
         source_person=keys.source_person(feed.source, *names),
         source_patient=source_patient,
@@ -109,13 +119,66 @@ def is_arrival(kind: VisitEventKind, detail: VisitDetail) -> tuple[bool, str]:
 
 
 def _trigger(msh: Segment, evn: Segment, marks: list[str]) -> tuple[str, VisitEventKind]:
-    trigger = msh.text(9, 2).strip()
+    """The trigger and what it does.
+
+    Read with the mark ``message-type-odd``: small letters, ``ADT_A04`` in one component, and a
+    type that is missing where the trigger is one of ours.
+    """
+    said = msh.text(9, 1).strip(), msh.text(9, 2).strip()
+    kind, trigger = (text.upper() for text in said)
+    recorded = evn.text(1).strip().upper()
+    odd = False
+    if kind.startswith("ADT_"):
+        kind, glued, odd = "ADT", kind.removeprefix("ADT_"), True
+        trigger = trigger or recorded or glued
+    if trigger.startswith("ADT_"):
+        # EVN-1 first: this may be the structure, and an A08 has that of an A01
+        trigger, odd = recorded or trigger.removeprefix("ADT_"), True
     if not trigger:
-        trigger = evn.text(1).strip()
+        trigger = recorded
         marks.append("trigger-missing")
-    if msh.component(9, 1).strip() != b"ADT":
-        return trigger, VisitEventKind.NOT_USED
-    return trigger, KINDS.get(trigger, VisitEventKind.NOT_USED)
+    if not kind and trigger in KINDS:
+        kind, odd = "ADT", True
+    used = KINDS.get(trigger, VisitEventKind.NOT_USED) if kind == "ADT" else VisitEventKind.NOT_USED
+    if used is VisitEventKind.NOT_USED:
+        return said[1] or trigger, used
+    if odd or said[0] != kind or said[1] not in (trigger, ""):
+        marks.append("message-type-odd")
+    return trigger, used
+
+
+def _visit(pv1: Segment) -> str | None:
+    """The visit number with its assigning authority; two sites may both count from 1."""
+    number = pv1.text(19, 1).strip()
+    if not number:
+        return None
+    authority = (pv1.text(19, 4, 1) or pv1.text(19, 4, 2)).strip().upper()
+    return f"{authority}^{number}"
+
+
+def _times(
+    msh: Segment, evn: Segment, feed: Feed, received_at: datetime, marks: list[str]
+) -> tuple[Moment | None, Moment | None, Moment | None]:
+    """When it was recorded, occurred and was sent; None (marked) for what cannot be.
+
+    Days late is usual, and a backlog of years is told as what it was.
+    """
+    recorded = _moment(evn, 2, feed, marks)
+    occurred = _moment(evn, 6, feed, marks)
+    sent = _moment(msh, 7, feed, marks)
+    if recorded and not _EARLIEST <= recorded.utc <= received_at + _CLOCK_AHEAD:
+        recorded = None
+        marks.append("recorded-implausible")
+    if sent and not _EARLIEST <= sent.utc <= received_at + _CLOCK_AHEAD:
+        sent = None
+        marks.append("message-time-implausible")
+    if occurred:
+        stated = recorded or sent
+        earliest = max(_EARLIEST, (stated.utc if stated else received_at) - _OCCURRED_BEHIND)
+        if not earliest <= occurred.utc <= received_at + _OCCURRED_AHEAD:
+            occurred = None
+            marks.append("occurred-implausible")
+    return recorded, occurred, sent
 
 
 def _moment(segment: Segment, number: int, feed: Feed, marks: list[str]) -> Moment | None:
@@ -160,18 +223,27 @@ def _sequence(msh: Segment, marks: list[str]) -> int | None:
     return None
 
 
-def _day(pv1: Segment, *moments: Moment | None) -> str:
-    """Without a visit number a visit is the patient's day: of admission, else of the event."""
+def _day(pv1: Segment, received_at: datetime, moments: tuple[Moment | None, ...]) -> str:
+    """Without a visit number a visit is the patient's day: of admission, else of the event, else
+    of receipt (or all such visits of a patient would be one).
+    """
     admitted = pv1.text(44, 1).strip()[:8]
     if admitted:
         return admitted
-    return next((when.utc.date().isoformat() for when in moments if when is not None), "")
+    return next(
+        (when.utc.date().isoformat() for when in moments if when is not None),
+        received_at.date().isoformat(),
+    )
 
 
 def _all_marks(marks: list[str], message: Message) -> tuple[str, ...]:
-    if not message.marks:
+    if not message.marks and not message.controls:
         return tuple(marks)
-    return (*marks, *(f"{mark}:{place}" for place, mark in _sorted(message.marks)))
+    return (
+        *marks,
+        *(f"{mark}:{place}" for place, mark in _sorted(message.marks)),
+        *(f"control-characters:{place}" for place in sorted(message.controls)),
+    )
 
 
 def _sorted(marks: dict[str, Mark]) -> list[tuple[str, Mark]]:

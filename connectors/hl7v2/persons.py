@@ -131,15 +131,18 @@ def _identifier(found: _Identifiers, message: Message, number: int, raw: bytes) 
         rank = 0 if kind in _LOCAL_TYPES else 1
         if rank < found.local_rank:
             found.local_rank, found.local_id = rank, value
-            found.local_key = f"{authority.decode('latin-1')}^{value}"
+            # two authorities may be told apart by their universal ids alone
+            site = authority or _code(message, parts, 3, 1)
+            found.local_key = f"{site.decode('latin-1')}^{value}"
 
 
-def _code(message: Message, parts: list[bytes], index: int) -> bytes:
-    """First subcomponent of a component, in capitals."""
+def _code(message: Message, parts: list[bytes], index: int, sub: int = 0) -> bytes:
+    """A subcomponent (the first) of a component, in capitals."""
     if index >= len(parts):
         return b""
     mark = message.delimiters.subcomponent
-    return (parts[index].split(mark, 1)[0] if mark else parts[index]).strip().upper()
+    subs = parts[index].split(mark) if mark else parts[index : index + 1]
+    return subs[sub].strip().upper() if sub < len(subs) else b""
 
 
 def _status(message: Message, pid: Segment, marks: list[str]) -> NhsNumberStatus:

@@ -114,7 +114,7 @@ class TokenRefused:
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """An answer that no right request gets, or that cannot be read; asking again changes nothing.
+    """An answer that no right request gets, or that cannot be read: it says nothing of the person.
 
     `status` is the HTTP status.
     """

@@ -20,8 +20,11 @@ from halyard.clock import Clock
 from halyard.errors import PermanentError
 
 MAX_ANSWER_BYTES = 4096
-# These ask for the same request again; every other 4xx speaks about this message
+# These ask for the same request again
 _AGAIN = frozenset({408, 429})
+# These speak of the address or of our standing there, not of the message: a secret or a path that
+# is wrong. Every other 4xx speaks of the message
+_DESTINATION = frozenset({401, 403, 404, 405, 410, 421})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The receiver refused this message (3xx or 4xx): sending it again changes nothing."""
+    """The receiver refused this message (400, 409, 413, 415, 422 and other 4xx that speak of the
+    message): sending it again changes nothing.
+    """
 
     status: int
 
@@ -190,7 +195,7 @@ class WebhookSender:
     def _judged(self, status: int, retry_after: str | None) -> Result:
         if 200 <= status < 300:
             return Delivered(status)
-        if status >= 500 or status in _AGAIN:
+        if status >= 500 or status < 400 or status in _AGAIN or status in _DESTINATION:
             return Retry(
                 f"status-{status}",
                 destination_down=status != 408,

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from halyard.cli import alerts, doctor, flags, pauses, processes, run, send, topics, trace
+from halyard.cli import (
+    alerts,
+    deliveries,
+    doctor,
+    flags,
+    pauses,
+    processes,
+    run,
+    send,
+    topics,
+    trace,
+)
 from halyard.cli.output import Exit
 from halyard.errors import ConfigurationError, HalyardError, PermanentError, TransientError
 
@@ -26,6 +37,7 @@ app.add_typer(processes.connector, name="connector")
 app.add_typer(processes.sandbox, name="sandbox")
 app.add_typer(flags.app, name="flags")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(deliveries.app, name="deliveries")
 app.command()(run.up)
 app.command()(run.demo)
 app.command()(run.migrate)

@@ -8,7 +8,6 @@ hold each other up.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +19,7 @@ from stores import alerts, deliveries, delivery_rows, outbox
 from stores.alerts import AlertRow
 from stores.deliveries import Delivery
 from stores.directory import Directory
-from streams.delivery.decisions import Again, Complete, Decision, Park
+from streams.delivery.decisions import NO_ENDPOINT, Again, Complete, Decision, Park
 from streams.matching.receipts import receipt_entries
 
 SOURCE = "dispatcher"
@@ -86,10 +85,6 @@ async def complete(pool: Pool, batch: Sequence[Finished], directory: Directory) 
     return done
 
 
-def _order(finished: Finished) -> tuple[uuid.UUID, int]:
-    return finished.delivery.alert_id, finished.delivery.version
-
-
 async def _delivered(
     connection: Connection, finished: Finished, directory: Directory, done: Completed
 ) -> None:
@@ -140,7 +135,10 @@ def _tell(finished: Finished) -> None:
         case Complete():
             pass
     metrics.count("halyard_delivery_attempts_total", kind=delivery.kind, result=result)
-    (log.info if result == "delivered" else log.warning)(
+    quiet = result == "delivered" or (
+        reason == NO_ENDPOINT and deliveries.is_unaddressed(delivery.destination)
+    )
+    (log.info if quiet else log.warning)(
         f"delivery_{result}",
         delivery_id=str(delivery.delivery_id),
         alert_id=str(delivery.alert_id),

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from connectors.webhook.sender import Delivered, Refused, Result, Retry
 from halyard.settings import DeliverySettings
 
+# The reason of a row that waits for an entry in the directory
+NO_ENDPOINT = "no-endpoint"
+
 Random = Callable[[], float]
 """Gives a number from 0 (included) to 1 (excluded)."""
 

@@ -28,7 +28,7 @@ from stores import deliveries, outbox
 from stores.deliveries import Delivery
 from stores.directory import Directory
 from streams.delivery.completion import Finished, complete
-from streams.delivery.decisions import Random, decide
+from streams.delivery.decisions import NO_ENDPOINT, Random, decide
 from streams.outbox_publisher import sweep_forever
 
 _COMPLETE_AT_ONCE = 64
@@ -198,12 +198,15 @@ class Dispatcher:
             self.hint()
 
     async def _send(self, delivery: Delivery) -> Result:
+        if deliveries.is_unaddressed(delivery.destination):
+            # Nothing to send to yet: it waits alone, until `_readdress` finds it an endpoint
+            return Retry(NO_ENDPOINT, destination_down=False)
         endpoint = self._directory.endpoints.get(delivery.destination)
         secret = self._secrets.get(endpoint.secret) if endpoint else None
         if endpoint is None or secret is None:
             # Mended by whoever keeps the directory; until then the row waits, it is not lost
             log.error("endpoint_missing", destination=delivery.destination)
-            return Retry("no-endpoint", destination_down=True)
+            return Retry(NO_ENDPOINT, destination_down=True)
         return await self._sender.send(
             Target(endpoint.name, endpoint.url, secret),
             Message(
@@ -279,11 +282,16 @@ class Dispatcher:
         return confirmed
 
     async def _keep_house(self) -> None:
-        """Shows how old the oldest delivery is, and which destinations are paused."""
+        """Gives waiting rows the endpoint that is registered now; shows how old the oldest delivery
+        is, how many wait for a person, and which destinations are paused.
+        """
         shown: set[str] = set()
         while True:
-            await asyncio.sleep(_SHOW_SECONDS)
             try:
+                await self._readdress()
+                waiting = await deliveries.waiting_for_a_person(self._pool)
+                metrics.gauge("halyard_delivery_parked", waiting.parked)
+                metrics.gauge("halyard_delivery_without_endpoint", waiting.unaddressed)
                 metrics.gauge(
                     "halyard_delivery_oldest_seconds", await deliveries.oldest_seconds(self._pool)
                 )
@@ -297,6 +305,25 @@ class Dispatcher:
                 shown |= paused
             except TransientError as error:
                 log.warning("gauges_failed", reason=telemetry.describe(error))
+            await asyncio.sleep(_SHOW_SECONDS)
+
+    async def _readdress(self) -> None:
+        """Rows from before an authority had an endpoint go to the one that it has now."""
+        registered = {
+            unaddressed: endpoint
+            for authority in self._directory.authorities.values()
+            for unaddressed, endpoint in (
+                (f"{deliveries.UNADDRESSED}{authority.gss}", authority.alert_endpoint),
+                (
+                    f"{deliveries.UNADDRESSED_RESTRICTED}{authority.gss}",
+                    authority.restricted_endpoint,
+                ),
+            )
+            if endpoint is not None
+        }
+        if count := await deliveries.readdress(self._pool, registered):
+            log.info("deliveries_addressed", count=count)
+            self.hint()
 
     # Stopping
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.pds.outcomes import PdsRecord
+from connectors.pds.outcomes import Bug, PdsRecord
 from schemas.events import AttendanceReported
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
@@ -31,8 +31,11 @@ def answer(ledger: Ledger, trace: TraceRequest, keys: list[str], said: TraceAnsw
         _verify(ledger, row, one, _person(ledger, record))
     if verified:
         _release_keys(ledger, waiting, verified)
+    told = not isinstance(said.outcome, Bug)
     for row, one in judged:  # what only follows is ended when its key settles
-        if row.priority and ledger.claim(row.reported_event_id).state.open:
+        state = ledger.claim(row.reported_event_id).state
+        # No readable answer takes nothing back: a provisional claim's key asks anew
+        if row.priority and state.open and (told or state is ClaimState.WAITING):
             _refuse(ledger, row, one, said)
     _doubt_candidates(ledger, judged, waiting)
     release.settle(ledger, keys)
@@ -63,12 +66,13 @@ def _release_keys(
     verified: list[tuple[ClaimRow, Judgement, PdsRecord]],
 ) -> None:
     """Flags of a verified key; its attendances went along in `release.verify`."""
-    people = {row.key: _person(ledger, record) for row, _, record in verified}
+    found = {row.key: (row, _person(ledger, record)) for row, _, record in verified}
     for seen in waiting:
-        row, person = ledger.claim(seen.reported_event_id), people.get(seen.key)
-        if person is None or row.event_kind != "flag" or not row.state.open:
+        row = ledger.claim(seen.reported_event_id)
+        if row.key not in found or row.event_kind != "flag" or not row.state.open:
             continue
-        if ledger.standing(row, person).compatible:
+        leader, person = found[row.key]
+        if release.goes_with(ledger, row, leader, person):
             flags.release_compatible(ledger, row, person)
 
 

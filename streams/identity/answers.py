@@ -34,7 +34,7 @@ from streams.identity.evidence import Evidence
 PdsAnswer = (
     Found | Superseded | Invalidated | NotFound | TooMany | InvalidNumber | NotSearchable | Bug
 )
-"""Outcomes that are an answer; the rest is asked again."""
+"""Outcomes that are an end; the rest is asked again, as a `Bug` is until the tracer gives up."""
 
 _FUZZY: Final = "fuzzy_names_and_birth_date"
 
@@ -60,10 +60,13 @@ class Judgement:
 
 def answer_of(
     outcome: GetOutcome | Searched,
-) -> TraceAnswer | Unavailable | RateLimited | TokenRefused:
-    """The answer in an outcome, or the reason to ask again."""
+) -> TraceAnswer | Unavailable | RateLimited | TokenRefused | Bug:
+    """The answer in an outcome, or the reason to ask again.
+
+    A `Bug` says nothing of the person: it is an end only when the caller gives up.
+    """
     found = outcome.outcome if isinstance(outcome, Searched) else outcome
-    if isinstance(found, Unavailable | RateLimited | TokenRefused):
+    if isinstance(found, Unavailable | RateLimited | TokenRefused | Bug):
         return found
     return TraceAnswer(found, outcome.query if isinstance(outcome, Searched) else None)
 
@@ -129,6 +132,9 @@ CONFLICT: Final = Answer(
 MALFORMED: Final = Answer("CPR04", "not held: this cannot be an NHS number; correct it")
 INVALIDATED: Final = Answer(
     "CPR07", "not held: number invalidated; ask the NHS for the child's record"
+)
+LINE_REUSED: Final = Answer(
+    "CPR07", "line was sent before with other content; send it under a new sequence"
 )
 NOT_ASKED: Final = Answer("CPR07", "not held: PDS could not be asked; it is on the worklist")
 

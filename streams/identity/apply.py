@@ -21,6 +21,7 @@ from halyard.postgres import Connection
 from stores import claims, identities, outbox, parked, trace_requests, uploads, worklist
 from stores.claims import ClaimRow, Reach, Touched
 from stores.identities import KnownPerson
+from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
 from streams.identity.evidence import Evidence
 from streams.identity.ledger import Ledger
@@ -132,6 +133,7 @@ async def write(connection: Connection, ledger: Ledger) -> set[int]:
     await worklist.add(connection, list(changes.worklist.values()))
     await worklist.close(connection, changes.closed, now=ledger.now)
     await uploads.answer(connection, changes.answers, now=ledger.now)
+    await uploads.take_over(connection, changes.reused, LINE_REUSED, now=ledger.now)
     return await outbox.add(connection, changes.entries)
 
 

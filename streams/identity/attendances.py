@@ -9,7 +9,14 @@ from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from streams.identity import ladder, release
-from streams.identity.evidence import Evidence, Standing, occurred, perhaps_child, standing
+from streams.identity.evidence import (
+    Evidence,
+    Standing,
+    occurred,
+    perhaps_child,
+    shared_local_id,
+    standing,
+)
 from streams.identity.ladder import Decision, Facts
 from streams.identity.ledger import NEW, Ledger
 
@@ -57,7 +64,7 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
     asserted = [row for row in visit if row.state.asserted]
     visit_person = ledger.person(asserted[-1].person) if asserted else None
     by_number = _standing(evidence, numbered)
-    recent = numbered is not None and numbered.verified_at > ledger.now - limits.verified_for
+    recent = numbered is not None and _recent(ledger, numbered)
     decided = recent and by_number is not None and by_number.full
     return Facts(
         evidence=evidence,
@@ -70,9 +77,13 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
         flagged=() if decided else ledger.flagged(evidence),
         visit=None if decided else _standing(evidence, visit_person),
         visit_state=asserted[-1].state if asserted else None,
+        visit_key=any(
+            row.key == event.source_person and row.person == asserted[-1].person for row in asserted
+        ),
         visit_open=any(row.state.open for row in visit),
         visit_lacks=_lacks(ledger, event, evidence),
         candidate=None if decided else _standing(evidence, candidate),
+        shared_key=shared_local_id(event.claim.local_id),
         parked=parked is not None,
         number_asked=any(
             row.state.open and row.number_token == evidence.number_token
@@ -83,6 +94,15 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
 
 def _standing(evidence: Evidence, person: KnownPerson | None) -> Standing | None:
     return None if person is None else standing(evidence, person)
+
+
+def _recent(ledger: Ledger, person: KnownPerson) -> bool:
+    # PDS may have restricted a flagged child since: told of as before, but asked again. Who is
+    # restricted already stays on the safe path, and must not wait for PDS each day
+    limits = ledger.limits
+    recheck = person.flagged and not person.restricted
+    window = min(limits.verified_for, limits.flagged_recheck) if recheck else limits.verified_for
+    return person.verified_at > ledger.now - window
 
 
 def _lacks(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> bool:

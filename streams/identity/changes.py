@@ -24,6 +24,7 @@ class Limits:
     profile: NumberProfile
     directory: Directory
     verified_for: timedelta
+    flagged_recheck: timedelta
     backmatch: timedelta
     adult_age: int
 
@@ -43,6 +44,7 @@ class Changes:
     worklist: dict[uuid.UUID, WorklistEntry] = field(default_factory=dict)
     closed: dict[uuid.UUID, str] = field(default_factory=dict)
     answers: dict[uuid.UUID, Answer] = field(default_factory=dict)
+    reused: dict[uuid.UUID, tuple[uuid.UUID, int]] = field(default_factory=dict)
 
 
 def limits_of(settings: Settings, keys: Keys, directory: Directory) -> Limits:
@@ -52,6 +54,7 @@ def limits_of(settings: Settings, keys: Keys, directory: Directory) -> Limits:
         profile=profile_for(settings.profile),
         directory=directory,
         verified_for=timedelta(days=settings.identity.verified_for_days),
+        flagged_recheck=timedelta(hours=settings.identity.flagged_recheck_hours),
         backmatch=timedelta(hours=settings.identity.backmatch_hours),
         adult_age=settings.identity.adult_age_years,
     )

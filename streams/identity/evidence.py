@@ -19,6 +19,11 @@ from stores.identities import KnownPerson
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?", re.ASCII)
 _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
+# What desks type where a patient has no local id: shared by many people
+_NO_LOCAL_ID: Final = re.compile(
+    r"0+|9+|X+|UNK[0-9]*|UNKNOWN.*|UNIDENTIFIED.*|TRAUMA.*|TEMP|NK|NA|NONE|NULL|TEST", re.ASCII
+)
+_CLOCKS_DIFFER: Final = timedelta(hours=1)
 
 Reported = AttendanceReported | FlagSubmitted
 
@@ -180,6 +185,12 @@ class Standing:
         wrong = (Agreement.DIFFERS, Agreement.SWAPPED)
         return self.compatible and not any(name in wrong for name in names)
 
+    @property
+    def supported(self) -> bool:
+        """The event itself says something of this person: number, birth date or whole name."""
+        named = self.fields.family in _AGREED and self.fields.given in _AGREED
+        return self.number or self.fields.birth_date is Agreement.AGREES or named
+
 
 def standing(evidence: Evidence, person: KnownPerson) -> Standing:
     """Compare an event's evidence with one known person."""
@@ -187,11 +198,21 @@ def standing(evidence: Evidence, person: KnownPerson) -> Standing:
 
 
 def occurred(event: AttendanceReported) -> datetime:
-    """When it happened, in the sender's local time as far as it is told."""
+    """When it happened, in the sender's local time as far as it is told.
+
+    A time more than an hour after receipt is a wrong clock or a slip, and is passed over.
+    """
+    latest = event.received_at + _CLOCKS_DIFFER
     for moment in (event.occurred_at, event.recorded_at, event.message_at):
-        if moment is not None:
+        if moment is not None and moment.utc <= latest:
             return moment.utc + timedelta(minutes=moment.offset_minutes)
     return event.received_at
+
+
+def shared_local_id(local_id: str | None) -> bool:
+    """True for a placeholder (UNKNOWN, TRAUMA 3, 0000): it says of two events nothing."""
+    plain = re.sub(r"[\W_]", "", local_id or "").upper()
+    return _NO_LOCAL_ID.fullmatch(plain) is not None
 
 
 def perhaps_child(birth_date: str | None, at: datetime, *, adult_age: int) -> bool:

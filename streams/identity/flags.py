@@ -90,6 +90,7 @@ def take(ledger: Ledger, event: FlagSubmitted, traceparent: str, *, line_taken: 
         ledger.transition(
             row, ClaimState.UNRESOLVED, "flag-line-reused", NhsNumberStatus.TRACE_REQUIRED
         )
+        ledger.changes.reused[event.event_id] = (event.upload_id, event.line)
         return
     known = ledger.person(evidence.number_token)
     recent = known is not None and known.verified_at > ledger.now - ledger.limits.verified_for
@@ -147,7 +148,7 @@ def release_compatible(ledger: Ledger, row: ClaimRow, person: KnownPerson) -> No
 def _release_waiting(ledger: Ledger, row: ClaimRow, person: KnownPerson) -> None:
     for mate in ledger.of_key(row.key):
         waits = mate.state is ClaimState.WAITING and mate.event_kind == "flag"
-        if waits and ledger.standing(mate, person).compatible:
+        if waits and release.goes_with(ledger, mate, row, person):
             release_compatible(ledger, mate, person)
     release.settle(ledger, [row.key])
 

@@ -28,9 +28,10 @@ class Facts:
 
     `by_number`: the known person with the event's number; `recent`: PDS verified them lately
     enough. `flagged`: known people with a plan who share number or family name and birth date.
-    `visit`: whom the visit's events are asserted of, `visit_state` how surely, `visit_open`: one
-    of them waits for a trace, `visit_lacks`: the visit or key has an unresolved event to which
-    this one brings a new number (or a new search). `candidate`: of the key's provisional alert.
+    `visit`: whom the visit's events are asserted of, `visit_state` how surely, `visit_key`: one of
+    them came under this event's key, `visit_open`: one waits for a trace, `visit_lacks`: the visit
+    or key has an unresolved event to which this one brings a new number (or a new search).
+    `candidate`: of the key's provisional alert; `shared_key`: the key's local id is a placeholder.
     `parked`: the key has a trace in flight. `number_asked`: an open claim of key or visit has the
     same number already.
     """
@@ -44,9 +45,11 @@ class Facts:
     flagged: tuple[Standing, ...] = ()
     visit: Standing | None = None
     visit_state: ClaimState | None = None
+    visit_key: bool = True
     visit_open: bool = False
     visit_lacks: bool = False
     candidate: Standing | None = None
+    shared_key: bool = False
     parked: bool = False
     number_asked: bool = False
 
@@ -104,23 +107,33 @@ def _local_index(facts: Facts) -> Decision | None:
     return Decision(ClaimState.VERIFIED, "local-index", found.person, basis="local-index")
 
 
-def _same_visit(facts: Facts) -> Decision | None:
+def _of_visit(facts: Facts) -> Standing | None:
+    # Two sites may count their visits alike: another local id needs evidence of its own
     visit = facts.visit
-    if visit is None or facts.visit_state is not ClaimState.VERIFIED or not visit.uncontradicted:
+    if visit is None or not visit.uncontradicted:
+        return None
+    return visit if facts.visit_key or visit.supported else None
+
+
+def _same_visit(facts: Facts) -> Decision | None:
+    visit = _of_visit(facts)
+    if visit is None or facts.visit_state is not ClaimState.VERIFIED:
         return None
     return Decision(ClaimState.VERIFIED, "same-visit", visit.person, basis="same-visit")
 
 
 def _same_visit_provisional(facts: Facts) -> Decision | None:
-    visit = facts.visit
-    if visit is None or facts.visit_state is not ClaimState.PROVISIONAL or not visit.uncontradicted:
+    visit = _of_visit(facts)
+    if visit is None or facts.visit_state is not ClaimState.PROVISIONAL:
         return None
     return _provisionally("same-visit-provisional", visit.person, facts)
 
 
 def _key_provisional(facts: Facts) -> Decision | None:
     candidate = facts.candidate
-    if candidate is None or not candidate.compatible or candidate.person.restricted:
+    if candidate is None or not candidate.uncontradicted or candidate.person.restricted:
+        return None
+    if facts.shared_key and not candidate.supported:
         return None
     return _provisionally("key-provisional", candidate.person, facts)
 
@@ -237,7 +250,7 @@ RULES: Final = (
     Rule(
         "same-visit",
         "verified",
-        "the visit is asserted of a person; no other number, nothing contradicts",
+        "the visit is asserted of a person; nothing contradicts; same key, or own evidence",
         _same_visit,
     ),
     Rule(
@@ -249,7 +262,7 @@ RULES: Final = (
     Rule(
         "key-provisional",
         "provisional",
-        "the key goes on provisionally to a candidate, whom the event does not rule out",
+        "the key goes on provisionally to a candidate, whom nothing contradicts",
         _key_provisional,
     ),
     Rule(
@@ -316,7 +329,7 @@ RULES: Final = (
     Rule(
         "contradicts-visit",
         "waits, trace priority 5 or 4 (else unresolved)",
-        "the visit is asserted of somebody whom this event contradicts",
+        "the visit is asserted of somebody whom this event contradicts, or does not support",
         _contradicts_visit,
     ),
     Rule(

@@ -8,7 +8,7 @@ from schemas.events import AttendanceReported, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from streams.identity.answers import NO_MATCH
-from streams.identity.evidence import occurred, perhaps_child
+from streams.identity.evidence import occurred, perhaps_child, shared_local_id
 from streams.identity.ladder import FLAGGED
 from streams.identity.ledger import Ledger
 
@@ -26,10 +26,27 @@ def verify(ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, basis:
         late = mate.state in _ENDED and ledger.recent(mate)
         if mate.reported_event_id == row.reported_event_id:
             assert_verified(ledger, row, person, rule, basis)
-        elif (mate.state.open or late) and ledger.standing(mate, person).compatible:
+        elif (mate.state.open or late) and goes_with(ledger, mate, row, person):
             assert_verified(ledger, mate, person, "key-evidence", "key-evidence")
             touched.add(mate.key)
     settle(ledger, touched)
+
+
+def goes_with(ledger: Ledger, mate: ClaimRow, row: ClaimRow, person: KnownPerson) -> bool:
+    """Whether `mate` is of the person whom `row` was found to be of.
+
+    Nothing may contradict. An event under another key (a visit number may clash), or under a
+    placeholder local id in another visit, needs evidence of its own.
+    """
+    stands = ledger.standing(mate, person)
+    if not stands.uncontradicted or stands.supported:
+        return stands.uncontradicted
+    if mate.key != row.key:
+        return False
+    if mate.visit_id is not None and mate.visit_id == row.visit_id:
+        return True
+    claim = ledger.event(mate).claim
+    return not shared_local_id(claim.local_id if claim else None)
 
 
 def assert_verified(
@@ -56,7 +73,7 @@ def go_provisionally(
         same_visit = mate.visit_id == row.visit_id and ledger.recent(mate)
         if mate.state is not ClaimState.WAITING and not (mate.state in _ENDED and same_visit):
             continue
-        if ledger.standing(mate, person).compatible:
+        if goes_with(ledger, mate, row, person):
             assert_provisional(ledger, mate, person, "key-provisional", mate.priority)
             touched.add(mate.key)
     settle(ledger, [row.key])

@@ -117,7 +117,9 @@ class MatchingStage:
             state = PersonState(
                 person=person,
                 visits=tuple(
-                    one for one in known_visits if one.person == person or one.visit_id in of_alerts
+                    one
+                    for one in known_visits
+                    if person in (one.person, one.also) or one.visit_id in of_alerts
                 ),
                 flags=tuple(one for one in known_flags if one.person == person),
                 alerts=own,

@@ -17,14 +17,17 @@ from halyard import ids
 from schemas.events import AlertChange, AlertChanged, AlertContent, AlertFlag
 from stores.alerts import ACCEPTED, CLOSED, RAISED, WITHDRAWN, AlertRow
 from stores.flags import Flag
-from streams.matching.content import phones, redacted
+from streams.matching.content import phones, redacted, standing_at
 from streams.matching.desired import Deciding, Desired, PersonState, desire, digest
 from streams.matching.episodes import Episode, group
-from streams.matching.flags import Standing, day, standing
+from streams.matching.flags import Standing
 
 CONTEXT_FOR = timedelta(hours=48)
 """How long after an arrival a changed call-back contact or count of earlier attendances alone
-makes a new version; later it is only carried along."""
+makes a new version, or what a flag says beside being active (its end, ended ones);
+later it is only carried along."""
+CORRECTED_FOR = timedelta(days=30)
+"""How long after an arrival a plan that is gone still withdraws its alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Change:
 
 def reconcile(state: PersonState, deciding: Deciding) -> list[Change]:
     """The changes that make the alerts of `state` what they should be, in a stable order."""
+    state = replace(state, visits=tuple(visit.about(state.person) for visit in state.visits))
     episodes = group(visit for visit in state.visits if visit.person == state.person)
     restricted = any(flag.restricted for flag in state.flags) or any(
         visit.restricted for visit in state.visits if visit.person == state.person
@@ -72,7 +76,11 @@ def reconcile(state: PersonState, deciding: Deciding) -> list[Change]:
     for alert in sorted(state.alerts, key=lambda one: one.alert_id):
         if alert.alert_id not in kept and alert.state != WITHDRAWN:
             rule = _why_withdrawn(
-                alert, state, restricted=restricted, is_joined=alert.alert_id in joined
+                alert,
+                state,
+                restricted=restricted,
+                is_joined=alert.alert_id in joined,
+                now=deciding.now,
             )
             if rule is not None:
                 changes.append(
@@ -128,7 +136,7 @@ def _meet(
             alert_id=alert_id,
             person=state.person,
             authority=desired.authority,
-            hospital=desired.content.hospital,
+            hospital=episode.arrivals[-1].visit.hospital,  # for our own use: it may be redacted
             source_patient=episode.source_patient,
             visit_ids=visit_ids,
             version=1,
@@ -177,6 +185,8 @@ def _meet(
             row,
             state=RAISED,
             round=before.round + 1,
+            delivered_at=None,
+            seen_at=None,
             accepted_at=None,
             accepted_by=None,
             answer=None,
@@ -194,6 +204,7 @@ def _same(before: AlertRow, desired: Desired, deciding: Deciding) -> bool:
     old = before.content.content
     material = replace(
         desired.content,
+        flags=old.flags if _active(desired.content) == _active(old) else desired.content.flags,
         earlier_attendances=old.earlier_attendances,
         hospital_name=old.hospital_name,
         callback_name=old.callback_name,
@@ -232,6 +243,7 @@ def _withdrawn(
         version=version,
         change=AlertChange.WITHDRAWN,
         changed_at=deciding.now,
+        hospital=content.hospital,
         restricted=hidden,
         rule=rule,
         content=content,
@@ -257,9 +269,11 @@ def _withdrawn(
 
 
 def _why_withdrawn(
-    alert: AlertRow, state: PersonState, *, restricted: bool, is_joined: bool
+    alert: AlertRow, state: PersonState, *, restricted: bool, is_joined: bool, now: datetime
 ) -> str | None:
-    """The rule that withdraws `alert`; None if its visits are known no longer (retention)."""
+    """The rule that withdraws `alert`; None if its visits are known no longer (retention), or if
+    only its plan is gone and it is closed or long past.
+    """
     if is_joined:
         return "episode-joined"
     visits = [visit for visit in state.visits if visit.visit_id in alert.visit_ids]
@@ -273,13 +287,15 @@ def _why_withdrawn(
         return "person-retracted"
     if restricted and all(visit.provisional for visit in named):
         return "restricted-not-verified"
+    if alert.state == CLOSED or now - alert.arrival_received_at > CORRECTED_FOR:
+        return None
     return "flag-withdrawn"
 
 
 def _why_raised(episode: Episode, flags: Sequence[Flag]) -> str:
     known = any(
         flag.active_since <= arrival.visit.received_at
-        and standing(flag, day(arrival.at.utc)) is Standing.ACTIVE
+        and standing_at(flag, arrival) is Standing.ACTIVE
         for flag in flags
         for arrival in episode.arrivals
     )
@@ -332,7 +348,7 @@ def _event(
         change=change,
         changed_at=now,
         authority=desired.authority,
-        hospital=desired.content.hospital,
+        hospital=desired.content.hospital,  # empty for a restricted person
         person=person,
         provisional=desired.provisional,
         late=desired.late,

@@ -26,7 +26,7 @@ def alert_flags(flags: Iterable[Flag], episode: Episode) -> tuple[AlertFlag, ...
     """
     shown = []
     for flag in flags:
-        standings = {_standing_at(flag, arrival) for arrival in episode.arrivals}
+        standings = {standing_at(flag, arrival) for arrival in episode.arrivals}
         if standings == {Standing.OUT}:
             continue
         active = Standing.ACTIVE in standings
@@ -44,16 +44,21 @@ def alert_flags(flags: Iterable[Flag], episode: Episode) -> tuple[AlertFlag, ...
     return tuple(sorted(shown, key=lambda one: (one.plan_type, one.start or "")))
 
 
-def _standing_at(flag: Flag, arrival: Arrival) -> Standing:
+def standing_at(flag: Flag, arrival: Arrival) -> Standing:
+    """How `flag` stands at `arrival`: active on its day, on the day on which we heard of it (of one
+    recorded within 24 h before: the time of arrival that was typed may be wrong), or, for a flag
+    that came later, on the day it came; else as on the day of the arrival.
+    """
     received = arrival.visit.received_at
     if flag.active_since - received > FLAG_WINDOW:
         return Standing.OUT
-    at_arrival = standing(flag, day(arrival.at.utc))
-    if at_arrival is not Standing.ACTIVE and flag.active_since > received:
-        became: date = day(flag.active_since)
-        if standing(flag, became) is Standing.ACTIVE:
-            return Standing.ACTIVE
-    return at_arrival
+    days: list[date] = [day(arrival.at.utc)]
+    if arrival.visit.fresh:
+        days.append(day(received))
+    if flag.active_since > received:
+        days.append(day(flag.active_since))
+    standings = [standing(flag, one) for one in days]
+    return Standing.ACTIVE if Standing.ACTIVE in standings else standings[0]
 
 
 def alert_content(
@@ -93,9 +98,15 @@ def alert_content(
 
 
 def redacted(content: AlertContent) -> AlertContent:
-    """`content` without anything that says where in the hospital a restricted person is, or why."""
+    """`content` without anything that says where a restricted person is, or why: not even at which
+    hospital. Whom to ring is told in the body to the registered contact alone.
+    """
     return replace(
         content,
+        hospital="",
+        hospital_name="",
+        callback_name=None,
+        callback_phone=None,
         department=None,
         site_ods=None,
         mode_of_arrival=None,

@@ -18,19 +18,27 @@ TOPIC = "safeguarding.alert.changed.v1"
 
 @dataclass(frozen=True, slots=True)
 class Notices:
-    """What leaves because of one change; `unreachable`: no endpoint for this authority's alert."""
+    """What leaves because of one change; `unreachable`: the authority's alert waits until an
+    endpoint is registered.
+    """
 
     entry: Entry
     deliveries: tuple[DeliveryRow, ...]
     unreachable: bool
 
 
+def no_endpoint(authority: str, *, restricted: bool) -> str:
+    """The destination of an authority (GSS code) that has registered none yet; its rows wait."""
+    return f"none-restricted:{authority}" if restricted else f"none:{authority}"
+
+
 def notices(change: Change, directory: Directory) -> Notices:
     """What `change` (which has a kind) makes leave the hub.
 
     The authority hears of every version; a restricted person's goes only to the contact that it
-    registered for restricted people. The hospital's safeguarding contact hears that a match began
-    or was withdrawn, and of restricted people nothing.
+    registered for restricted people. Without an endpoint the row waits until there is one. The
+    hospital's safeguarding contact hears that a match began or was withdrawn, and of restricted
+    people nothing.
     """
     row, event = change.row, change.row.content
     entry = Entry(
@@ -66,9 +74,17 @@ def notices(change: Change, directory: Directory) -> Notices:
     endpoint = None
     if authority is not None:
         endpoint = authority.restricted_endpoint if row.restricted else authority.alert_endpoint
-    if endpoint is not None:
-        deliveries.append(row_for(endpoint, "alert", payload.alert_body(event, directory)))
     hospital = directory.hospitals.get(row.hospital)
+    callback = None
+    if row.restricted and hospital is not None:
+        callback = (hospital.callback_name, hospital.callback_phone)
+    deliveries.append(
+        row_for(
+            endpoint or no_endpoint(row.authority, restricted=row.restricted),
+            "alert",
+            payload.alert_body(event, directory, callback=callback),
+        )
+    )
     if (
         change.change in (AlertChange.RAISED, AlertChange.WITHDRAWN)
         and hospital is not None

@@ -21,9 +21,23 @@ ALERT, MATCH, RECEIPT = "halyard.alert.v1", "halyard.match.v1", "halyard.receipt
 _MATCH_CHANGE = {AlertChange.WITHDRAWN: "withdrawn"}
 
 
-def alert_body(event: AlertChanged, directory: Directory) -> bytes:
-    """What the authority is told: who, where, why, and whom to ring."""
+WITHHELD = "withheld"
+"""In place of a restricted person's hospital, where version 1 promises a text."""
+
+
+def alert_body(
+    event: AlertChanged,
+    directory: Directory,
+    *,
+    callback: tuple[str | None, str | None] | None = None,
+) -> bytes:
+    """What the authority is told: who, where, why, and whom to ring.
+
+    `callback` (name, phone) stands in for the content's: a restricted person's content has none,
+    and only the contact registered for restricted people is told it.
+    """
     content = event.content
+    name, phone = callback or (content.callback_name, content.callback_phone)
     return _dump(
         {
             "schema": ALERT,
@@ -37,10 +51,10 @@ def alert_body(event: AlertChanged, directory: Directory) -> bytes:
             "restricted": event.restricted,
             "authority": {"gss": event.authority, "name": directory.name_of(event.authority)},
             "hospital": {
-                "ods": content.hospital,
-                "name": content.hospital_name,
+                "ods": content.hospital or WITHHELD,
+                "name": content.hospital_name or WITHHELD,
                 "site_ods": content.site_ods,
-                "callback": {"name": content.callback_name, "phone": content.callback_phone},
+                "callback": {"name": name, "phone": phone},
             },
             "person": {"nhs_number": content.nhs_number},
             "flags": [

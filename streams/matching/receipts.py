@@ -38,7 +38,7 @@ def receipt_entries(
         rung=rung,
         at=at,
         authority=row.authority,
-        hospital=row.hospital,
+        hospital="" if row.restricted else row.hospital,
         by=row.accepted_by if rung is Rung.ACCEPTED else None,
         answer=row.answer if rung is Rung.ACCEPTED else None,
     )

@@ -56,7 +56,7 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
     """
     ordered = sorted(highest_revisions(events), key=existence)
     arrivals, cancelled, departed = _exist(ordered)
-    person, provisional, restricted = _named(ordered)
+    person, provisional, restricted, also = _named(ordered)
     detail = _values(ordered)
     live = bool(arrivals)
     if live:
@@ -74,6 +74,7 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
         arrived=min((_occurred(one) for one in arrivals), key=lambda at: at.utc, default=None),
         received_at=min(one.received_at for one in (arrivals or ordered)),
         late=live and all(one.received_at - _occurred(one).utc > LATE for one in arrivals),
+        fresh=live and any(_fresh(one) for one in arrivals),
         provisional=provisional,
         restricted=restricted,
         department=detail.department,
@@ -81,6 +82,12 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
         admission_method=detail.admission_method,
         mode_of_arrival=detail.mode_of_arrival,
         reason=detail.reason,
+        also=also,
+        also_restricted=any(
+            one.event.identity.restricted
+            for one in ordered
+            if not one.retracted and one.person == also
+        ),
     )
 
 
@@ -103,15 +110,23 @@ def _exist(ordered: Sequence[VisitEvent]) -> tuple[list[VisitEvent], bool, bool]
     return arrivals, cancelled, departed
 
 
-def _named(ordered: Sequence[VisitEvent]) -> tuple[str | None, bool, bool]:
-    """(person of the latest assertion, whether only provisionally, whether restricted)."""
+def _named(
+    ordered: Sequence[VisitEvent],
+) -> tuple[str | None, bool, bool, str | None]:
+    """(person, whether only provisionally, whether restricted, whom the fold names besides).
+
+    The latest verified assertion names the person, without one the latest of all. What is not
+    verified never displaces what is: a later provisional assertion names its person besides, until
+    the trace answers.
+    """
     asserted = [one for one in ordered if not one.retracted]
     if not asserted:
-        return None, True, any(one.event.identity.restricted for one in ordered)
-    person = asserted[-1].person
+        return None, True, any(one.event.identity.restricted for one in ordered), None
+    verified = [one for one in asserted if one.event.identity.status is IdentityStatus.VERIFIED]
+    person = (verified or asserted)[-1].person
+    also = asserted[-1].person if asserted[-1].person != person else None
     same = [one.event.identity for one in asserted if one.person == person]
-    verified = any(identity.status is IdentityStatus.VERIFIED for identity in same)
-    return person, not verified, any(identity.restricted for identity in same)
+    return person, not verified, any(identity.restricted for identity in same), also
 
 
 def _values(ordered: Sequence[VisitEvent]) -> VisitDetail:
@@ -143,6 +158,11 @@ def existence(one: VisitEvent) -> Order:
         _RANK[event.kind],
         one.reported_event_id,
     )
+
+
+def _fresh(one: VisitEvent) -> bool:
+    """Whether it reached us within 24 h of being recorded, whatever time it says it occurred."""
+    return one.received_at - existence(one)[0] <= LATE
 
 
 def _message(event: AttendanceVerified) -> datetime:

@@ -14,7 +14,7 @@ from typing import Final
 import psycopg
 
 from connectors.pds.client import PdsClient
-from connectors.pds.outcomes import RateLimited, TokenRefused, Unavailable
+from connectors.pds.outcomes import Bug, RateLimited, TokenRefused, Unavailable
 from connectors.pds.search import search
 from halyard import faults, metrics, telemetry
 from halyard.errors import HalyardError, TransientError
@@ -28,6 +28,8 @@ from streams.tracer.release import Releaser
 POLL_SECONDS: Final = 0.1
 _FAILURES: Final = 3
 _LONGEST_BACKOFF_SECONDS: Final = 300.0
+UNREADABLE_AT_MOST: Final = 20
+"""Answers that are none (a proxy's page, a 403) after which a request ends: about an hour."""
 
 log = telemetry.get_logger()
 
@@ -140,7 +142,7 @@ class Tracer:
             number = request.claim.nhs_number or ""
             said = answer_of(await client.get(number, request.request_ids[0]))
         else:
-            rationed = _Rationed(self._pool, self._ration)
+            rationed = _Rationed(self._pool, self._ration, request, self._settings.lease_seconds)
             said = answer_of(
                 await search(
                     client, request.claim, request.request_ids, before_call=rationed.before_call
@@ -153,6 +155,9 @@ class Tracer:
         if isinstance(said, TraceAnswer):
             async with transaction(self._pool) as connection:
                 await trace_requests.answered(connection)
+        elif isinstance(said, Bug):
+            said = await self._unreadable(request, said)
+        if isinstance(said, TraceAnswer):
             released = await self._releaser.release(request, said)
             log.info(
                 "trace_answered",
@@ -164,15 +169,32 @@ class Tracer:
             return
         await self._put_back(request, said, rule)
 
+    async def _unreadable(self, request: TraceRequest, said: Bug) -> TraceAnswer | Bug:
+        """An answer that is none: to be asked again, until there were too many of them."""
+        seen = await trace_requests.unreadable(self._pool, request.trace_id)
+        log.error(
+            "trace_answer_unreadable",
+            trace_id=str(request.trace_id),
+            rule=said.rule,
+            status=said.status,
+            seen=seen,
+        )
+        if seen < UNREADABLE_AT_MOST:
+            return said
+        await trace_requests.failed(self._pool, self._ration, at_once=False)
+        return TraceAnswer(said)
+
     async def _put_back(
-        self, request: TraceRequest, said: Unavailable | RateLimited | TokenRefused, rule: str
+        self, request: TraceRequest, said: Unavailable | RateLimited | TokenRefused | Bug, rule: str
     ) -> None:
         seconds = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(request.attempts, 10))
-        at_once = not isinstance(said, Unavailable)
+        # A question that PDS alone misreads must not stop all others: it counts as one failure
+        at_once = isinstance(said, RateLimited | TokenRefused)
         if isinstance(said, RateLimited) and said.retry_after_seconds is not None:
             seconds = max(seconds, said.retry_after_seconds)
-        # An outage ends for all at once: nothing waits much longer than the breaker
-        seconds = min(seconds, max(2 * self._settings.breaker_seconds, 1.0))
+        if not isinstance(said, Bug):
+            # An outage ends for all at once: nothing waits much longer than the breaker
+            seconds = min(seconds, max(2 * self._settings.breaker_seconds, 1.0))
         await trace_requests.failed(self._pool, self._ration, at_once=at_once)
         await trace_requests.again(self._pool, request.trace_id, seconds=seconds)
         log.warning(
@@ -184,12 +206,20 @@ class Tracer:
         )
 
 
+class _LeaseLost(TransientError):
+    """The request is another tracer's by now, or cancelled; nothing is to be done."""
+
+
 class _Rationed:
     """The first call's token came with the lease; each further call takes its own."""
 
-    def __init__(self, pool: Pool, ration: Ration) -> None:
+    def __init__(
+        self, pool: Pool, ration: Ration, request: TraceRequest, lease_seconds: float
+    ) -> None:
         self._pool = pool
         self._ration = ration
+        self._request = request
+        self._lease_seconds = lease_seconds
         self._first = True
 
     async def before_call(self) -> None:
@@ -197,6 +227,11 @@ class _Rationed:
             self._first = False
             return
         while True:
+            # The wait may be longer than the lease: nobody takes over from who is alive
+            if not await trace_requests.renew(
+                self._pool, self._request, lease_seconds=self._lease_seconds
+            ):
+                raise _LeaseLost
             if await trace_requests.take_token(self._pool, self._ration):
                 return
             await asyncio.sleep(min(1.0, 1 / self._ration.per_second))

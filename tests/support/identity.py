@@ -174,7 +174,7 @@ def known(
     claim: PersonClaim = CHILD,
     *,
     flagged: bool = True,
-    verified_at: datetime = NOW - timedelta(days=1),
+    verified_at: datetime = NOW - timedelta(hours=1),
     **changes: Any,
 ) -> KnownPerson:
     """A person of the local index."""

@@ -175,6 +175,7 @@ def visit(name: str = "V1", at: datetime = NOON, **changes: Any) -> Visit:
         arrived=Moment(at),
         received_at=at + timedelta(seconds=5),
         late=False,
+        fresh=True,
         provisional=False,
         restricted=False,
         department="ED",

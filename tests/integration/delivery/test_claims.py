@@ -6,12 +6,14 @@ import asyncio
 import random
 import uuid
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from halyard.postgres import Pool, transaction
 from schemas.events import AlertChange
-from stores import deliveries
-from stores.deliveries import Claim, Delivery
+from stores import alerts, deliveries
+from stores.deliveries import Claim, Delivery, Redriven
 from tests.integration.delivery.practice import add, delivery, raise_alert, states
 
 
@@ -104,12 +106,14 @@ async def test_c15_a_newer_version_supersedes_an_unsent_older_one(pool: Pool) ->
 
 
 async def test_c15_a_failed_attempt_makes_way_for_the_newer_version(pool: Pool) -> None:
-    """Version 1 failed with its fate unknown; version 2 replaces it, version 1 is not repeated."""
+    """Version 1 failed with its fate unknown and backs off; version 2 replaces it at once, and
+    version 1 is not repeated.
+    """
     alert = await raise_alert(pool)
     await add(pool, delivery(alert))
     (first,) = (await claim(pool)).deliveries
     await add(pool, delivery(alert, 2, AlertChange.WITHDRAWN))
-    await again(pool, first)
+    await again(pool, first, 300.0)
     assert [one.version for one in (await claim(pool)).deliveries] == [2]
 
 
@@ -251,12 +255,101 @@ async def test_parked_rows_stay_alone(pool: Pool) -> None:
     assert [one.version for one in (await claim(pool)).deliveries] == [2]
 
 
+async def park(pool: Pool, one: Delivery) -> None:
+    """The receiver refused it."""
+    async with transaction(pool) as connection:
+        await deliveries.park(connection, one, reason="status-422")
+
+
+async def redrive(pool: Pool, **which: Any) -> Redriven:
+    """A person wants what is parked to be sent again."""
+    async with transaction(pool) as connection:
+        return await deliveries.redrive(connection, reason="mended", **which)
+
+
+async def test_a_redriven_row_is_sent_again_with_the_same_bytes(pool: Pool) -> None:
+    """By its id or by its destination; another destination's stays parked."""
+    alert, other = await raise_alert(pool), await raise_alert(pool)
+    await add(pool, delivery(alert), delivery(other, destination="contact", kind="match"))
+    first, second = sorted((await claim(pool)).deliveries, key=lambda one: one.destination)
+    await park(pool, first)
+    await park(pool, second)
+    assert await deliveries.waiting_for_a_person(pool) == deliveries.Waiting(2, 0)
+    assert (await redrive(pool, destination="contact")).opened == (second.delivery_id,)
+    (again_,) = (await claim(pool)).deliveries
+    assert (again_.delivery_id, again_.body) == (second.delivery_id, second.body)
+    assert (await redrive(pool, delivery_id=second.delivery_id)).opened == ()
+    assert (await redrive(pool, delivery_id=first.delivery_id)).opened == (first.delivery_id,)
+    assert [one.alert_id for one in (await claim(pool)).deliveries] == [alert.alert_id]
+
+
+async def test_c15_a_redriven_row_never_follows_a_newer_version(pool: Pool) -> None:
+    """Version 1 was parked, version 2 delivered: redriving 1 supersedes it."""
+    alert = await raise_alert(pool)
+    await add(pool, delivery(alert))
+    (first,) = (await claim(pool)).deliveries
+    await park(pool, first)
+    await add(pool, delivery(alert, 2, AlertChange.WITHDRAWN))
+    (second,) = (await claim(pool)).deliveries
+    await delivered(pool, second)
+    assert await redrive(pool, destination="authority") == Redriven((), (first.delivery_id,))
+    assert (await claim(pool)).deliveries == ()
+
+
+async def test_what_was_parked_before_a_restriction_is_never_redriven(pool: Pool) -> None:
+    """It names places; its alert goes to the contact for restricted people alone by now."""
+    alert = await raise_alert(pool)
+    await add(pool, delivery(alert), delivery(alert, destination="contact", kind="match"))
+    for one in (await claim(pool)).deliveries:
+        await park(pool, one)
+    async with transaction(pool) as connection:
+        await alerts.save(connection, [replace(alert, restricted=True, version=2)])
+    await add(pool, delivery(alert, 2, AlertChange.UPDATED, destination="none-restricted:X"))
+    for name in ("authority", "contact"):
+        done = await redrive(pool, destination=name)
+        assert (done.opened, len(done.superseded)) == ((), 1)
+
+
+async def test_an_operator_sees_what_is_parked_and_what_waits(pool: Pool) -> None:
+    """Parked ones first, with reason and destination, and without a body."""
+    alert, other = await raise_alert(pool), await raise_alert(pool)
+    await add(pool, delivery(alert))
+    (first,) = (await claim(pool)).deliveries
+    await park(pool, first)
+    await add(pool, delivery(other))
+    await pause(pool, "authority", 60.0)
+    async with transaction(pool) as connection:
+        shown = await deliveries.unsent(connection, destination=None, limit=10)
+        assert await deliveries.unsent(connection, destination="contact", limit=10) == []
+    assert [(one.state, one.last_error, one.paused) for one in shown] == [
+        ("parked", "status-422", True),
+        ("open", None, True),
+    ]
+    assert not hasattr(shown[0], "body")
+
+
+async def test_rows_without_an_endpoint_get_the_one_registered_later(pool: Pool) -> None:
+    """Due at once, with id and place in order kept: a newer version supersedes them as ever."""
+    alert = await raise_alert(pool)
+    early = delivery(alert, destination="none:E10000099")
+    await add(pool, early)
+    (first,) = (await claim(pool)).deliveries
+    await again(pool, first, 300.0)
+    assert await deliveries.readdress(pool, {}) == 0
+    assert await deliveries.readdress(pool, {"none:E10000099": "authority"}) == 1
+    (second,) = (await claim(pool)).deliveries
+    assert (second.destination, second.delivery_id) == ("authority", early.delivery_id)
+    await again(pool, second, 300.0)
+    await add(pool, delivery(alert, 2, AlertChange.WITHDRAWN))
+    assert [one.version for one in (await claim(pool)).deliveries] == [2]
+
+
 async def test_many_dispatchers_share_rows_without_taking_one_twice(pool: Pool) -> None:
     """Six claimants at random: each row exactly once, versions of an alert only growing."""
     rng = random.Random(uuid.uuid4().int)
-    alerts = [await raise_alert(pool) for _ in range(25)]
+    raised = [await raise_alert(pool) for _ in range(25)]
     for version in (1, 2, 3):
-        for alert in alerts:
+        for alert in raised:
             await add(pool, delivery(alert, version, kind="receipt"))
     order: list[tuple[uuid.UUID, int]] = []
     deadline = datetime.now(UTC).timestamp() + 30
@@ -269,7 +362,7 @@ async def test_many_dispatchers_share_rows_without_taking_one_twice(pool: Pool) 
 
     await asyncio.gather(*(dispatch() for _ in range(6)))
     assert len(order) == len(set(order)) == 75
-    for alert in alerts:
+    for alert in raised:
         assert [version for one, version in order if one == alert.alert_id] == [1, 2, 3]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from halyard.postgres import Pool, transaction
 from sandbox.receiver import Receiver
 from schemas.events import AlertChange, Rung
 from stores import alerts, deliveries, outbox
+from stores.directory import Authority
 from streams.delivery.dispatcher import Dispatcher
 from tests.integration.delivery.practice import (
     AUTHORITY,
@@ -265,6 +267,71 @@ async def test_an_endpoint_that_is_not_in_the_directory_waits(
         return (shown.state, shown.last_error) == ("open", "no-endpoint")
 
     await aeventually(waits)
+
+
+async def test_an_alert_waits_for_its_authority_to_register_an_endpoint(
+    pool: Pool, dispatching: Dispatching
+) -> None:
+    """``none:`` and ``none-restricted:`` rows wait without a pause; a dispatcher that knows the
+    endpoints delivers each to its own.
+    """
+    alert, hidden = await raise_alert(pool), await raise_alert(pool)
+    await add(
+        pool,
+        delivery(alert, destination=f"none:{AUTHORITY}"),
+        delivery(hidden, destination=f"none-restricted:{AUTHORITY}"),
+    )
+    unregistered = replace(
+        directory_of(), authorities={AUTHORITY: Authority(gss=AUTHORITY, name="Practiceshire")}
+    )
+    stop = asyncio.Event()
+    await dispatching(unregistered, stop=stop)
+
+    async def wait() -> bool:
+        shown = [*await deliveries.of_alert(pool, alert.alert_id)]
+        shown += await deliveries.of_alert(pool, hidden.alert_id)
+        return all((one.state, one.last_error) == ("open", "no-endpoint") for one in shown)
+
+    await aeventually(wait)
+    assert await deliveries.paused(pool) == []
+    stop.set()
+    async with receiving() as authority, receiving() as contact:
+        registered = Authority(
+            gss=AUTHORITY,
+            name="Practiceshire",
+            alert_endpoint="authority",
+            restricted_endpoint="hidden",
+        )
+        await dispatching(
+            replace(
+                directory_of(authority=authority.url, hidden=contact.url),
+                authorities={AUTHORITY: registered},
+            )
+        )
+        await aeventually(lambda: authority.versions(alert.alert_id) == [(1, "ok")])
+        await aeventually(lambda: contact.versions(hidden.alert_id) == [(1, "ok")])
+
+
+async def test_a_destination_with_another_secret_parks_nothing(
+    pool: Pool, dispatching: Dispatching
+) -> None:
+    """While the receiver answers 401 its alerts wait; when the secret is right they all arrive."""
+    async with receiving(Receiver(secret="other")) as authority:  # pragma: allowlist secret
+        port = authority.port
+        rows = [await raise_alert(pool) for _ in range(3)]
+        await add(pool, *(delivery(alert) for alert in rows))
+        await dispatching(directory_of(authority=authority.url))
+
+        async def is_paused() -> bool:
+            return await deliveries.paused(pool) == ["authority"]
+
+        await aeventually(is_paused)
+        for alert in rows:
+            assert await states(pool, alert.alert_id) == [(1, "alert", "open")]
+    async with receiving(port=port) as authority:
+        await aeventually(
+            lambda: all((1, "ok") in authority.versions(alert.alert_id) for alert in rows), 10
+        )
 
 
 async def test_a_stop_finishes_what_is_under_way(

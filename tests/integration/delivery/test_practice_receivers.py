@@ -14,7 +14,7 @@ from typing import cast
 import httpx
 import pytest
 
-from connectors.webhook.sender import Delivered, Message, Refused, Target, WebhookSender
+from connectors.webhook.sender import Delivered, Message, Retry, Target, WebhookSender
 from halyard.clock import system_clock
 from halyard.embedded.datadir import free_ports
 from halyard.errors import ConfigurationError
@@ -81,7 +81,7 @@ async def test_a_practice_receiver_takes_a_signed_webhook_and_journals_it(
         sent = message(kind)
         assert await sender.send(Target("x", f"{url}/webhook", SECRET), sent) == Delivered(200)
         wrong = await sender.send(Target("x", f"{url}/webhook", "wrong"), message(kind))
-        assert wrong == Refused(401)
+        assert wrong == Retry("status-401", destination_down=True)
     (line,) = path.read_text().splitlines()
     entry = json.loads(line)
     assert (entry["delivery_id"], entry["kind"], entry["body"]["version"]) == (

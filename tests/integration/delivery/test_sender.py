@@ -90,11 +90,24 @@ def status(line: str, *headers: str) -> bytes:
         ("200 OK", (), Delivered(200)),
         ("202 Accepted", (), Delivered(202)),
         ("204 No Content", (), Delivered(204)),
-        ("301 Moved Permanently", ("Location: http://127.0.0.1:1/",), Refused(301)),
+        (
+            "301 Moved Permanently",
+            ("Location: http://127.0.0.1:1/",),
+            Retry("status-301", destination_down=True),
+        ),
+        ("307 Temporary Redirect", (), Retry("status-307", destination_down=True)),
         ("400 Bad Request", (), Refused(400)),
-        ("401 Unauthorized", (), Refused(401)),
-        ("404 Not Found", (), Refused(404)),
-        ("410 Gone", (), Refused(410)),
+        ("401 Unauthorized", (), Retry("status-401", destination_down=True)),
+        ("403 Forbidden", (), Retry("status-403", destination_down=True)),
+        ("404 Not Found", (), Retry("status-404", destination_down=True)),
+        ("405 Method Not Allowed", (), Retry("status-405", destination_down=True)),
+        ("410 Gone", (), Retry("status-410", destination_down=True)),
+        ("421 Misdirected Request", (), Retry("status-421", destination_down=True)),
+        ("409 Conflict", (), Refused(409)),
+        ("413 Content Too Large", (), Refused(413)),
+        ("415 Unsupported Media Type", (), Refused(415)),
+        ("418 Teapot", (), Refused(418)),
+        ("422 Unprocessable Content", (), Refused(422)),
         ("408 Request Timeout", (), Retry("status-408", destination_down=False)),
         ("429 Too Many Requests", (), Retry("status-429", destination_down=True)),
         ("429 Slow Down", ("Retry-After: 7",), Retry("status-429", True, 7.0)),
@@ -108,7 +121,9 @@ def status(line: str, *headers: str) -> bytes:
     ],
 )
 async def test_what_a_status_means(line: str, headers: tuple[str, ...], result: Result) -> None:
-    """2xx is delivered; 5xx, 429 and 408 come again; every other answer is a refusal."""
+    """2xx is delivered; 5xx, 429, 408 and what speaks of the destination (redirects, a wrong
+    secret or path) come again; every other 4xx is a refusal of this message.
+    """
     assert await attempt(says(status(line, *headers))) == result
 
 

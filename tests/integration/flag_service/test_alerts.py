@@ -88,13 +88,21 @@ async def test_an_alert_says_why_and_whom_to_ring_and_hides_the_number(face: Hub
     assert NUMBER not in json.dumps([seen, other.alerts])
 
 
-async def test_a_restricted_childs_alert_is_not_shown_to_the_hospital(face: Hub) -> None:
-    """Only to its authority."""
+async def test_a_restricted_childs_alert_is_in_nobodys_list(face: Hub) -> None:
+    """Neither the hospital's nor the authority's: only the contact for restricted people, who
+    has it by webhook, knows its id, with which the authority accepts it.
+    """
     await save(face.pool, alert(1, restricted=True))
-    async with face.client(INFIRMARY) as client:
-        assert (await client.alerts()).alerts == ()
+    for organisation in (INFIRMARY, NORTH):
+        async with face.client(organisation) as client:
+            assert (await client.alerts()).alerts == ()
+    async with face.client(SOUTH) as client:
+        with pytest.raises(HubRefused):
+            await client.accept(uuid.UUID(int=1), by="desk", answer=ANSWER)
     async with face.client(NORTH) as client:
-        assert len((await client.alerts()).alerts) == 1
+        done = await client.accept(uuid.UUID(int=1), by="desk", answer=ANSWER)
+        assert (done["state"], done["changed"]) == ("accepted", True)
+        assert (await client.alerts()).alerts == ()
 
 
 async def test_the_list_goes_on_after_its_cursor(face: Hub) -> None:

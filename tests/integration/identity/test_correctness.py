@@ -17,6 +17,7 @@ from halyard import faults
 from halyard.errors import TransientError
 from schemas.events import PersonClaim, VisitEventKind
 from stores import outbox, trace_requests
+from streams.tracer.tracer import UNREADABLE_AT_MOST
 from tests.support import identity as make
 from tests.support.identity import CHILD, LONELY_AUTHORITY
 from tests.support.identity_world import World, person_of
@@ -24,6 +25,9 @@ from tests.support.processes import Process
 from tests.support.waiting import aeventually
 
 UNNUMBERED = replace(CHILD, nhs_number=None)
+STRANGER = PersonClaim(
+    nhs_number=make.number(20), family="Else", given=("Sam",), birth_date="2015-05-05"
+)
 CANCEL, UPDATE = VisitEventKind.CANCEL, VisitEventKind.UPDATE
 PERSON = make.known().person
 
@@ -331,6 +335,71 @@ async def test_a_refused_token_is_asked_again_under_the_same_id(world: World) ->
     assert await world.states(arrival) == [("verified", "pds.get.number_birth_date_names")]
     calls = world.pds.pds.calls()
     assert (calls["calls"], calls["repeated"]) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [{"garbage": True}, {"status": 403}])
+async def test_an_answer_that_is_none_is_asked_again(world: World, fault: dict[str, Any]) -> None:
+    """A proxy's page or a 403 decides nothing, opens the breaker, and is asked again later."""
+    await flagged(world)
+    arrival = make.attendance(UNNUMBERED)
+    stranger = make.attendance(STRANGER, local_id="L2", visit="V2")
+    await world.take(arrival, stranger)
+    world.fault(**fault)
+    await world.trace()
+    assert await world.value("select failures from pds_ration") == 2
+    assert [state for state, _ in await world.states(arrival, stranger)] == [
+        "provisional",
+        "waiting",
+    ]
+    assert world.holding()[arrival.event_id] == (PERSON, "PROVISIONAL")
+    world.fault()
+    await world.rows("update trace_requests set due_at = now() where state = 'queued'")
+    await world.trace_all()
+    assert world.holding()[arrival.event_id] == (PERSON, "VERIFIED")
+    assert await world.value("select failures from pds_ration") == 0
+
+
+async def test_after_too_many_such_answers_what_waits_ends(world: World) -> None:
+    """The waiting arrival is unresolved, the provisional one stands and is asked about anew."""
+    await flagged(world)
+    arrival = make.attendance(UNNUMBERED)
+    stranger = make.attendance(STRANGER, local_id="L2", visit="V2")
+    await world.take(arrival, stranger)
+    await world.rows(
+        "update trace_requests set unreadable = %(seen)s where state = 'queued'",
+        seen=UNREADABLE_AT_MOST - 1,
+    )
+    world.fault(garbage=True)
+    await world.trace()
+    assert [state for state, _ in await world.states(arrival, stranger)] == [
+        "provisional",
+        "unresolved",
+    ]
+    assert world.holding()[arrival.event_id] == (PERSON, "PROVISIONAL")
+    assert await world.value("select failures from pds_ration") == 2
+    (live,) = await world.rows("select kind, unreadable from trace_requests where state = 'queued'")
+    assert live == {"kind": "search", "unreadable": 0}
+
+
+async def test_a_search_that_waits_for_the_ration_keeps_its_lease(world: World) -> None:
+    """The lease is renewed before each further question; who has lost it asks no more."""
+    await world.take(make.attendance(replace(UNNUMBERED, family="Nobody")))
+    one = world.new_tracer()
+    (request,) = await aeventually(one.lease)
+    await world.rows("update trace_requests set lease_until = now() + interval '1 second'")
+    renewed = await trace_requests.renew(world.pool, request, lease_seconds=30)
+    assert renewed
+    assert await world.value("select lease_until > now() + interval '20 s' from trace_requests")
+    await world.rows("update trace_requests set lease_until = now() + interval '1 second'")
+    await world.rows("update pds_ration set tokens = -250, refilled_at = clock_timestamp()")
+    running = asyncio.create_task(one.trace(request))
+    await aeventually(lambda: world.pds.pds.calls()["calls"] == 1)
+    renewed_by_itself = "select lease_until > now() + interval '20 s' from trace_requests"
+    await aeventually(partial(world.value, renewed_by_itself))
+    await world.rows("update trace_requests set attempts = attempts + 1")
+    with pytest.raises(TransientError):
+        await running
+    assert world.pds.pds.calls()["calls"] == 1
 
 
 async def test_a_tracer_runs_until_it_is_told_to_stop(world: World) -> None:

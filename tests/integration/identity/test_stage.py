@@ -19,6 +19,7 @@ from tests.support.identity import CHILD
 from tests.support.identity_world import HOURS_49, World, person_of
 
 UNNUMBERED = replace(CHILD, nhs_number=None)
+REUSED = "line was sent before with other content; send it under a new sequence"
 ADULT = PersonClaim(
     nhs_number=make.number(9), family="Elder", given=("Pat",), birth_date="1980-01-01"
 )
@@ -74,16 +75,43 @@ async def test_an_upload_sent_again_keeps_its_answers(world: World) -> None:
 
 
 async def test_another_body_under_a_line_is_refused(world: World) -> None:
-    """The line keeps its first content and answer; the second goes to the worklist."""
+    """The line's answer says so, before and after the first is known; a worklist entry stands."""
     other = make.flag(body="other", local_id="C2")
     await world.take(make.flag())
     await world.take(other)
+    assert await world.answers() == {1: "CPR07"}
     await world.trace()
-    assert await world.answers() == {1: "CPR06"}
+    assert await world.answers() == {1: "CPR07"}
+    assert await world.value("select detail from upload_answers") == REUSED
     assert await world.states(other) == [("unresolved", "flag-line-reused")]
     assert await world.rows("select line, rule from worklist") == [
         {"line": 1, "rule": "flag-line-reused"}
     ]
+
+
+async def test_another_body_under_an_answered_line_tells_the_first_answer(world: World) -> None:
+    """CPR07, and the detail repeats that what was sent first is held."""
+    await world.take(make.flag())
+    await world.trace()
+    await world.take(make.flag(body="other", local_id="C2"))
+    await world.take(make.flag(body="third", local_id="C2"))
+    assert await world.answers() == {1: "CPR07"}
+    detail = await world.value("select detail from upload_answers")
+    assert detail == f"{REUSED}; what was sent first was answered CPR06"
+
+
+async def test_a_cancel_after_the_window_still_follows_its_visit(world: World) -> None:
+    """49 hours after the visit's last event a cancel without number withdraws its arrival."""
+    await world.take(make.flag())
+    await world.trace()
+    arrival = make.attendance()
+    await world.take(arrival)
+    world.now = make.NOW + HOURS_49
+    async with transaction(world.pool) as connection:
+        await retention(connection, world.now)
+    cancel = make.attendance(PersonClaim(), kind=VisitEventKind.CANCEL, received_at=world.now)
+    await world.take(cancel)
+    assert await world.states(cancel) == [("verified", "same-visit")]
 
 
 async def test_two_plans_in_one_batch_are_one_call(world: World) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -330,7 +331,7 @@ async def test_c17_two_acceptances_at_once_are_one(hub: Hub) -> None:
 async def test_c17_an_update_after_rungs_takes_the_next_version_and_a_flag_a_new_round(
     hub: Hub,
 ) -> None:
-    """Delivered (2), accepted (3), another flag (4): raised anew, delivered stays a fact."""
+    """Delivered (2), accepted (3), another flag (4): raised anew, to be delivered anew."""
     await hub.take(flagged(), attendance())
     (row,) = await hub.alerts()
     async with postgres.transaction(hub.pool) as connection:
@@ -339,7 +340,7 @@ async def test_c17_an_update_after_rungs_takes_the_next_version_and_a_flag_a_new
     await hub.take(flagged(plan=PlanType.LAC, line=2, received=NOON + MINUTE))
     (row,) = await hub.alerts()
     assert (row.state, row.version, row.round) == (RAISED, 4, 2)
-    assert (row.accepted_at, row.delivered_at) == (None, NOON)
+    assert (row.accepted_at, row.delivered_at, row.seen_at) == (None, None, None)
     assert told(hub)[-1].version == 4
 
 
@@ -365,6 +366,50 @@ async def test_provisional_then_verified_is_one_alert_confirmed(hub: Hub) -> Non
     await hub.take(attendance(revision=2))
     (row,) = await hub.alerts()
     assert (row.provisional, row.version, row.rule) == (False, 2, "identity-confirmed")
+
+
+async def test_c05_a_later_provisional_person_is_alerted_beside_the_verified_one(hub: Hub) -> None:
+    """Verified A, then provisional B: A's alert stands and B's goes out provisionally; the trace
+    says A: B's is withdrawn. A trace that says B moves the visit to B.
+    """
+    await hub.take(flagged(), flagged(number=OTHER_CHILD, line=2))
+    await hub.take(attendance())
+
+    def second(number: str, status: IdentityStatus, **changes: Any) -> AttendanceVerified:
+        return attendance("A08", at=NOON + MINUTE, who=identity(number, status=status), **changes)
+
+    async def stand() -> dict[str, bool]:
+        rows = [one for one in await hub.alerts() if one.state != WITHDRAWN]
+        return {one.person: one.provisional for one in rows}
+
+    await hub.take(second(OTHER_CHILD, IdentityStatus.PROVISIONAL))
+    assert await stand() == {person_of(CHILD): False, person_of(OTHER_CHILD): True}
+    assert len(told(hub)) == 2  # nothing was withdrawn meanwhile
+    await hub.take(
+        second(OTHER_CHILD, IdentityStatus.PROVISIONAL, revision=2, assertion=Assertion.RETRACTED)
+    )
+    await hub.take(second(CHILD, IdentityStatus.VERIFIED, revision=3))
+    assert await stand() == {person_of(CHILD): False}
+    await hub.take(second(OTHER_CHILD, IdentityStatus.VERIFIED, revision=4))
+    assert await stand() == {person_of(OTHER_CHILD): False}
+
+
+async def test_a_newer_snapshot_supersedes_one_that_waits_out_its_back_off(hub: Hub) -> None:
+    """v1 waits 300 s: v2 puts it away at once. A row under way stays, and so do receipts."""
+    await hub.take(flagged(), attendance())
+    async with postgres.transaction(hub.pool) as connection:
+        await connection.execute(
+            "update deliveries set due_at = now() + interval '300 s',"
+            " lease_until = case when kind = 'match' then now() + interval '60 s' end"
+        )
+    await hub.take(attendance("A11", at=NOON + MINUTE))
+    rows = await hub.query("select kind, version, state from deliveries order by kind, version")
+    assert [(one["kind"], one["version"], one["state"]) for one in rows] == [
+        ("alert", 1, "superseded"),
+        ("alert", 2, "open"),
+        ("match", 1, "open"),
+        ("match", 2, "open"),
+    ]
 
 
 async def test_the_list_pages_by_cursor_and_state(hub: Hub) -> None:

@@ -159,6 +159,16 @@ async def test_an_error_is_translated_without_its_text(
         await connection.execute("select 1")
 
 
+async def test_a_value_that_psycopg_itself_refuses_is_the_records_fault(pool: Pool) -> None:
+    """A NUL never reaches PostgreSQL and has no SQLSTATE; trying again would never end."""
+    with pytest.raises(ContractError) as caught:
+        async with transaction(pool) as connection:
+            await connection.execute("select %s::text", (f"{CANARY}\x00",))
+    assert CANARY not in caught.value.message
+    async with transaction(pool) as connection:
+        await connection.execute("select 1")
+
+
 async def test_a_lock_that_is_held_too_long_is_transient(pool: Pool) -> None:
     """The waiter gives up after lock_timeout, and may try again."""
     async with transaction(pool) as holder:

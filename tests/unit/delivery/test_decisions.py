@@ -16,8 +16,8 @@ SETTINGS = DeliverySettings(first_retry_seconds=2, max_retry_seconds=300, breake
 def test_a_yes_completes_and_a_refusal_parks() -> None:
     """2xx is the end; a refusal is set aside with its status as the reason."""
     assert decide(Delivered(200), attempts=9, settings=SETTINGS, random=lambda: 0) == Complete()
-    assert decide(Refused(404), attempts=1, settings=SETTINGS, random=lambda: 0) == Park(
-        "status-404"
+    assert decide(Refused(422), attempts=1, settings=SETTINGS, random=lambda: 0) == Park(
+        "status-422"
     )
 
 

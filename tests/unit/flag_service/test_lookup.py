@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from flag_service.lookup import FLAGGED, NONE_HELD, NOT_CHECKED, Held, answer
+from flag_service.lookup import (
+    FLAGGED,
+    NONE_HELD,
+    NOT_CHECKED,
+    RESTRICTED_HELD,
+    Held,
+    answer,
+)
 from schemas.events import PlanType
 from stores.coverage import Coverage
 from stores.flags import UNKNOWN_START, Flag
@@ -96,22 +103,35 @@ def test_local_ids_are_for_their_own_authority() -> None:
     assert [one.get("local_id") for one in found["flags"]] == ["C-1", None]
 
 
-def test_a_restricted_childs_plan_tells_no_place() -> None:
-    """Plan, authority and telephone, and nothing else."""
-    found = ask(plan(restricted=True))
-    assert found["flags"][0]["restricted"] is True
-    assert set(found["flags"][0]) == {
-        "plan_type",
-        "plan",
-        "active",
-        "start",
-        "end",
-        "authority",
-        "authority_name",
-        "phone_office",
-        "phone_emergency",
-        "restricted",
+@pytest.mark.parametrize("caller", [INFIRMARY, SOUTH])
+def test_others_learn_of_a_restricted_plan_only_that_there_is_one(caller: str) -> None:
+    """No authority, name, telephone, type or date, which all tell where the child may live; of
+    two the same as of one. All members are there, as for every plan.
+    """
+    other = plan(restricted=True, plan_type=PlanType.LAC, end=date(2026, 3, 1))
+    found = ask(plan(restricted=True), other, caller=caller)
+    (shown,) = found["flags"]
+    assert shown == {
+        **dict.fromkeys(set(ask(plan())["flags"][0])),
+        "plan": RESTRICTED_HELD,
+        "active": True,
+        "restricted": True,
     }
+    assert "own safeguarding lead" in shown["plan"]
+    assert not ask(other, caller=caller)["flags"][0]["active"]
+
+
+def test_its_own_authority_sees_a_restricted_plan_whole() -> None:
+    """It made the plan; of another authority's it learns no more than anybody."""
+    found = ask(plan(restricted=True), plan(restricted=True, authority=SOUTH), caller=NORTH)
+    assert [one["authority"] for one in found["flags"]] == [NORTH, None]
+    assert found["flags"][0]["phone_office"] == "01632 960009"
+
+
+def test_an_ordinary_plan_beside_a_restricted_one_stays_whole() -> None:
+    """What is restricted says so for itself."""
+    found = ask(plan(), plan(authority=SOUTH, restricted=True))
+    assert [one["authority"] for one in found["flags"]] == [NORTH, None]
 
 
 def test_none_held_says_as_of_when_and_who_is_covered() -> None:

@@ -221,7 +221,7 @@ def test_odd_demographics_are_taken_with_marks() -> None:
 def test_odd_times_and_ids_are_taken_with_marks() -> None:
     """Times that are none, a sequence that is no number, no control id, no visit number."""
     data = arrival(
-        msh="MSH|^~\\&|EDIS|RTEST|||soon||ADT^A04||P|2.4|x", evn="EVN||20261025013000||||never",
+        msh="MSH|^~\\&|EDIS|RTEST|||soon||ADT^A04||P|2.4|x", evn="EVN||20251026013000||||never",
         pv1="PV1|1|E",
     )  # fmt: skip
     event = _event(data)
@@ -249,7 +249,7 @@ def test_broken_characters_are_read_by_the_fallback_and_marked() -> None:
 def test_a_message_without_a_visit_is_the_patients_day() -> None:
     """Without PV1-19 the patient and the day of admission make the visit."""
     first = _event(arrival(pv1="PV1|1|E"))
-    later = _event(arrival(pv1="PV1|1|E", evn=EVN.replace("20260314", "20260316")))
+    later = _event(arrival(pv1="PV1|1|E", evn=EVN.replace("20260314", "20260312")))
     assert first.visit_id == _event(arrival(pv1="PV1|1|E", msh=trigger("A08"))).visit_id
     assert first.visit_id != later.visit_id
     assert _event(arrival(msh=trigger("A31"), pv1="")).marks == ()
@@ -336,3 +336,149 @@ def test_a_field_of_a_megabyte_is_cut_and_marked(place: str) -> None:
     assert f"text-cut:{place}" in event.marks
     assert len(encode(event)) < len(data) + 10_000
     assert event.message == data
+
+
+@pytest.mark.parametrize("null", ["\x00", "\\X00\\", "\x01", "\x1f"])
+@pytest.mark.parametrize(
+    "place", ["MSH-10", "PID-3", "PID-5", "PID-11", "PV1-3", "PV1-19", "PV2-3"]
+)
+def test_control_characters_are_replaced_and_marked(place: str, null: str) -> None:
+    """A NUL, raw or escaped, would be refused by the database for ever: U+FFFD stands in."""
+    odd = f"A{null}B"
+    data = {
+        "MSH-10": arrival(msh=trigger("A04", odd)),
+        "PID-3": _pid(f"{odd}^^^RTEST^MR"),
+        "PID-5": arrival(pid=f"PID|1||T1||{odd}^ROBIN||20190602|1"),
+        "PID-11": arrival(pid=f"PID|1||T1||TESTCHILD^ROBIN||20190602|1|||^^^^{odd}"),
+        "PV1-3": arrival(pv1=PV1.replace("ED^PAEDS", odd)),
+        "PV1-19": arrival(pv1=PV1.replace("ED2026000123", odd)),
+        "PV2-3": arrival(pv2=f"PV2|||^{odd}"),
+    }[place]
+    event = _event(data)
+    assert event.marks == (f"control-characters:{place}",)
+    told = (event.message_id, event.claim, event.detail)
+    assert place == "PV1-19" or "A\ufffdB" in [
+        event.message_id,
+        event.claim.local_id,
+        event.claim.family,
+        event.claim.postcode,
+        event.detail.department,
+        event.detail.reason,
+    ]
+    assert not any(chr(code) in repr(told) for code in range(32))
+    assert event.message == data
+
+
+def test_tabs_and_line_ends_in_free_text_stay() -> None:
+    """What free text may hold is no control character to replace."""
+    event = _event(arrival(pv2="PV2|||^Fall\\.br\\at\\X09\\home"))
+    assert (event.detail.reason, event.marks) == ("Fall\nat\thome", ())
+
+
+def test_two_sites_behind_one_engine_do_not_share_a_visit() -> None:
+    """Both count from 1: the visit is the number of its assigning authority (PV1-19.4)."""
+
+    def visit(number: str, pid: str = PID) -> AttendanceReported:
+        return _event(arrival(pid=pid, pv1=PV1.replace("ED2026000123^^^VISITID", number)))
+
+    assert visit("1^^^SITEA").visit_id != visit("1^^^SITEB").visit_id
+    assert visit("1^^^&1.2.3&ISO").visit_id != visit("1^^^&1.2.4&ISO").visit_id
+    assert visit("1").visit_id != visit("1^^^SITEA").visit_id
+    assert visit("1^^^SITEA").visit_id == visit("1^^^sitea&1.2.3&ISO^VN").visit_id
+    # without a local id the visit is the key
+    bare = "PID|1||||TESTCHILD^ROBIN||20190602"
+    assert visit("1^^^SITEA", bare).source_person != visit("1^^^SITEB", bare).source_person
+    assert visit("1^^^SITEA", bare).source_patient != visit("1^^^SITEB", bare).source_patient
+    assert visit("1^^^SITEA", bare).source_person == visit("1^^^SITEA", bare).source_person
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "20260314224305",  # an hour and a second after it came
+        "20620314214105",
+        "99991231235900",
+        "20250313214105",  # 366 days and more before it was recorded
+        "20190602",  # a birth date
+        "18990101000000",
+        "20000101000000",
+    ],
+)
+def test_an_implausible_time_of_occurrence_is_dropped_and_marked(told: str) -> None:
+    """It would decide age and plan: what was recorded is used instead."""
+    event = _event(arrival(evn=EVN.replace("20260314214105", told)))
+    assert event.occurred_at is None
+    assert event.recorded_at is not None
+    assert event.marks == ("occurred-implausible",)
+
+
+@pytest.mark.parametrize("told", ["20260314224200", "20260304214105", "20250314214105"])
+def test_a_late_arrival_and_a_clock_a_little_ahead_keep_their_time(told: str) -> None:
+    """Typed in days later, or by a clock within the hour."""
+    event = _event(arrival(evn=EVN.replace("20260314214105", told)))
+    assert event.occurred_at is not None
+    assert event.marks == ()
+
+
+def test_an_old_message_keeps_its_times() -> None:
+    """A backlog of years is told as what it was, not as now."""
+    event = to_attendance(
+        Message.parse(arrival()), feed=FEED, keys=KEYS, received_at=NOW.replace(year=2029)
+    )
+    assert event.occurred_at == Moment(datetime(2026, 3, 14, 21, 41, 5, tzinfo=UTC))
+    assert event.marks == ()
+
+
+@pytest.mark.parametrize("told", ["20260316214230", "99991231235900", "19700101000000"])
+def test_implausible_times_of_recording_and_sending_are_dropped_and_marked(told: str) -> None:
+    """A time more than a day ahead would stay the newest; one before 2000 is a reset clock."""
+    event = _event(
+        arrival(evn=f"EVN||{told}", msh=MSH.replace("20260314214233", told), pv1="PV1|1|E")
+    )
+    assert (event.recorded_at, event.message_at, event.occurred_at) == (None, None, None)
+    assert event.marks == (
+        "recorded-implausible",
+        "message-time-implausible",
+        "visit-number-missing",
+    )
+    # and the visit without a number is the day on which it came, not one for all days
+    later = to_attendance(
+        Message.parse(event.message), feed=FEED, keys=KEYS, received_at=NOW.replace(day=15)
+    )
+    assert later.visit_id != event.visit_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "evn", "name", "marks"),
+    [
+        ("^A04", "", "A04", ("message-type-odd",)),
+        ("^A04^ADT_A01", "", "A04", ("message-type-odd",)),
+        ("ADT_A04", "", "A04", ("message-type-odd",)),
+        ("ADT_A01", "A04", "A04", ("message-type-odd",)),  # the structure of an A04
+        ("ADT^ADT_A01", "A04", "A04", ("message-type-odd",)),
+        ("ADT_A01^A04", "A01", "A04", ("message-type-odd",)),
+        ("adt^a04", "", "A04", ("message-type-odd",)),
+        ("adt^a04", "A04", "A04", ("message-type-odd",)),
+        ("", "A04", "A04", ("trigger-missing", "message-type-odd")),
+        ("ADT", "A04", "A04", ("trigger-missing",)),
+        ("ADT^^ADT_A01", "A04", "A04", ("trigger-missing",)),
+        ("^A11", "", "A11", ("message-type-odd",)),
+    ],
+)
+def test_an_odd_message_type_is_read_and_marked(
+    kind: str, evn: str, name: str, marks: tuple[str, ...]
+) -> None:
+    """An arrival is not lost to a missing or glued MSH-9.1."""
+    event = _event(
+        arrival(msh=MSH.replace("ADT^A04^ADT_A01", kind), evn=EVN.replace("EVN|", f"EVN|{evn}"))
+    )
+    expected = VisitEventKind.CANCEL if name == "A11" else VisitEventKind(event.kind)
+    assert (event.trigger, event.kind, event.marks) == (name, expected, marks)
+    assert event.kind is not VisitEventKind.NOT_USED
+    assert event.arrival is (name != "A11")
+
+
+@pytest.mark.parametrize("kind", ["^R01", "^", "_A04", "ORU_A04", "ADT_", "^Z99", "SIU^ADT_A04"])
+def test_what_is_not_said_to_be_an_adt_stays_unused(kind: str) -> None:
+    """Only a known trigger makes an empty type an ADT."""
+    assert _event(arrival(msh=MSH.replace("ADT^A04^ADT_A01", kind))).kind is VisitEventKind.NOT_USED

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from halyard.names import is_placeholder_given
 from halyard.nhs_number import check_digit
-from schemas.events import AttendanceReported, PersonClaim, VisitEventKind
+from schemas.events import AttendanceReported, Moment, PersonClaim, VisitEventKind
 from stores.claims import ClaimState
 from streams.identity import attendances
+from streams.identity.evidence import occurred, perhaps_child
 from streams.identity.ladder import RULES
 from streams.identity.ledger import Ledger
 from tests.support import identity as make
@@ -289,3 +290,14 @@ def test_the_right_twin_is_chosen() -> None:
     event = make.attendance(TWIN)
     take(book, event)
     assert book.claim(event.event_id).person == make.known(other).person
+
+
+@pytest.mark.parametrize(("hours", "child"), [(0.9, False), (1.1, True)])
+def test_a_time_after_receipt_does_not_make_a_child_of_age(hours: float, child: bool) -> None:
+    """A time more than an hour after receipt is passed over: age is that of the receipt."""
+    received = datetime(2026, 3, 13, 23, 30, tzinfo=UTC)
+    event = replace(
+        make.attendance(received_at=received),
+        occurred_at=Moment(utc=received + timedelta(hours=hours), offset_minutes=0),
+    )
+    assert perhaps_child("2008-03-14", occurred(event), adult_age=18) is child

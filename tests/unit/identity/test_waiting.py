@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
-from connectors.pds.outcomes import Found, Invalidated, NotFound, Superseded, TooMany
+import pytest
+
+from connectors.pds.outcomes import Bug, Found, Invalidated, NotFound, Superseded, TooMany
 from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim, VisitEventKind
 from stores.claims import ClaimState
 from stores.trace_requests import TraceRequest
@@ -289,10 +292,11 @@ def test_a_late_flag_of_a_restricted_child_only_raises_the_trace() -> None:
 
 
 def test_one_visit_under_two_keys_waits_for_one_trace() -> None:
-    """The cancel comes under another local id: it waits behind the visit's trace."""
+    """A cancel under another local id, with the birth date, waits behind the visit's trace."""
     book = make.ledger()
     arrival = make.attendance(UNNUMBERED, local_id="L1")
-    cancel = make.attendance(NAMELESS, local_id="L2", kind=CANCEL)
+    born = PersonClaim(birth_date=CHILD.birth_date)
+    cancel = make.attendance(born, local_id="L2", kind=CANCEL)
     take(book, arrival, cancel)
     assert trace_of(book, cancel) == trace_of(book, arrival)
     answer(book, arrival, Found(make.record(), score=1.0))
@@ -308,3 +312,100 @@ def test_two_keys_share_one_question() -> None:
     take(book, one, two)
     assert trace_of(book, one) == trace_of(book, two)
     assert len(book.changes.new_traces) == 1
+
+
+def test_a_bare_cancel_under_another_local_id_is_not_the_waiting_childs() -> None:
+    """Visit numbers may clash: it waits, and is not asserted of whom the arrival is found to be."""
+    book = make.ledger()
+    arrival = make.attendance(UNNUMBERED, local_id="L1")
+    cancel = make.attendance(NAMELESS, local_id="L2", kind=CANCEL)
+    take(book, arrival, cancel)
+    answer(book, arrival, Found(make.record(), score=1.0))
+    assert states(book, arrival, cancel) == [
+        ("verified", "pds.search.birth_date_names"),
+        ("not_traced", "key-not-traced"),
+    ]
+    assert book.parked(cancel.source_person) is None
+
+
+def test_a_bare_cancel_under_another_local_id_is_not_the_flagged_childs() -> None:
+    """Verified or provisional visit: the alert stands, and no assertion names the child."""
+    for verified_at in (make.NOW, make.NOW - timedelta(days=31)):
+        book = make.ledger([make.known(verified_at=verified_at)])
+        cancel = make.attendance(NAMELESS, local_id="L2", kind=CANCEL)
+        take(book, make.attendance(local_id="L1"), cancel)
+        assert book.claim(cancel.event_id).person is None
+        assert cancel.event_id not in make.holding(book.changes.entries)
+
+
+def test_a_reused_local_id_with_other_names_is_not_released() -> None:
+    """Another patient's visit under the same local id, other names: no key evidence."""
+    book = make.ledger()
+    arrival = make.attendance(UNNUMBERED)
+    renamed = PersonClaim(family="Somebody", given=("Else",))
+    other = make.attendance(renamed, visit="V2", kind=UPDATE)
+    take(book, arrival, other)
+    answer(book, arrival, Found(make.record(), score=1.0))
+    assert states(book, other) == [("not_traced", "key-not-traced")]
+
+
+def test_a_reused_local_id_with_other_names_does_not_go_provisionally() -> None:
+    """The key's candidate is not the person of an event with other names."""
+    book = make.ledger([make.known()])
+    renamed = PersonClaim(family="Somebody", given=("Else",))
+    other = make.attendance(renamed, visit="V2", kind=UPDATE)
+    take(book, make.attendance(UNNUMBERED), other)
+    assert book.claim(other.event_id).person is None
+
+
+@pytest.mark.parametrize("local_id", ["UNKNOWN", "unk 7", "Trauma 3", "0", "000000"])
+def test_a_placeholder_local_id_is_no_key(local_id: str) -> None:
+    """A bare event of another visit under it is neither provisional nor released."""
+    book = make.ledger([make.known()])
+    arrival = make.attendance(UNNUMBERED, local_id=local_id)
+    other = make.attendance(NAMELESS, local_id=local_id, visit="V2", kind=CANCEL)
+    cancel = make.attendance(NAMELESS, local_id=local_id, kind=CANCEL)
+    take(book, arrival, other, cancel)
+    assert book.claim(other.event_id).person is None
+    answer(book, arrival, Found(make.record(), score=1.0))
+    assert [state for state, _ in states(book, arrival, cancel)] == ["verified"] * 2
+    assert states(book, other) == [("not_traced", "key-not-traced")]
+
+
+def test_no_readable_answer_takes_no_provisional_assertion_back() -> None:
+    """The tracer gave up: the provisional assertion stands, and a new request is filed for it."""
+    book = make.ledger([make.known()])
+    event = make.attendance(UNNUMBERED)
+    take(book, event)
+    first = trace_of(book, event)
+    answer(book, event, Bug("pds.bug.unreadable_answer"))
+    assert make.holding(book.changes.entries) == {
+        event.event_id: (make.known().person, "PROVISIONAL")
+    }
+    again = trace_of(book, event)
+    assert again.trace_id != first.trace_id
+    assert (again.fingerprint, again.priority) == (first.fingerprint, 1)
+
+
+def test_a_flagged_child_is_asked_about_again_after_a_day() -> None:
+    """Verified 25 hours ago: provisional at once, traced first; the answer carries restriction."""
+    book = make.ledger([make.known(verified_at=make.NOW - timedelta(hours=25))])
+    event = make.attendance()
+    take(book, event)
+    assert states(book, event) == [("provisional", "partial-number")]
+    assert trace_of(book, event).priority == 1
+    answer(book, event, Found(make.record(restricted=True, postcode=None)))
+    assert states(book, event) == [("verified", "pds.get.number_birth_date_names")]
+    assert book.claim(event.event_id).restricted
+    held = book.person(make.known().person)
+    assert held is not None
+    assert (held.restricted, held.verified_at, held.flagged) == (True, make.NOW, True)
+
+
+def test_a_restricted_child_does_not_wait_for_pds_each_day() -> None:
+    """Restricted already, verified 25 hours ago: verified by the index, as restricted."""
+    stale = make.NOW - timedelta(hours=25)
+    book = make.ledger([make.known(verified_at=stale, restricted=True)])
+    event = make.attendance()
+    take(book, event)
+    assert states(book, event) == [("verified", "local-index")]

@@ -54,6 +54,11 @@ def test_every_query_has_a_name_of_its_own(file: str) -> None:
         (errors.IoError, DatabaseUnavailable),
         (psycopg.OperationalError, DatabaseUnavailable),
         (PoolTimeout, DatabaseUnavailable),
+        (psycopg.InterfaceError, DatabaseUnavailable),
+        (psycopg.DatabaseError, DatabaseUnavailable),  # a result cut off with the connection
+        (psycopg.DataError, ContractError),  # psycopg's own: a NUL in a text
+        (psycopg.ProgrammingError, ContractError),
+        (psycopg.NotSupportedError, ContractError),
         (errors.StringDataRightTruncation, ContractError),
         (errors.NumericValueOutOfRange, ContractError),
         (errors.InvalidTextRepresentation, ContractError),

@@ -131,6 +131,13 @@ def test_a_broken_line_is_named_by_field_and_rule(
     assert parse(line) == refusals
 
 
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("text", ["\x00", "\x00x", "x\x00", "a\x00b", "a\x01b"])
+def test_a_nul_in_any_column_is_refused_by_field(column: str, text: str) -> None:
+    """The database takes no NUL: the line is refused before it is ours, and the column named."""
+    assert parse({**flag(), column: text}) == {(column, "column.characters")}
+
+
 def test_first_and_last_day_may_be_the_same_and_birth_may_be_today() -> None:
     """The bounds belong to what is allowed."""
     assert isinstance(parse(flag(end="2025-01-06")), Accepted)

@@ -8,12 +8,21 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halyard import ids
-from schemas.events import AlertChange, Assertion, IdentityStatus, PlanType, VisitDetail
+from schemas import codec
+from schemas.events import (
+    AlertChange,
+    AlertChanged,
+    Assertion,
+    IdentityStatus,
+    PlanType,
+    VisitDetail,
+)
 from stores.alerts import ACCEPTED, RAISED, WITHDRAWN, AlertRow
 from stores.flags import Flag
 from stores.visits import Visit, VisitEvent
@@ -189,6 +198,21 @@ def test_a_plan_that_begins_the_day_after_the_arrival_alerts_if_it_came_by_then(
     assert World(visit(at=evening), flags=[planned]).turn() == []
 
 
+@pytest.mark.parametrize("wrong", [timedelta(days=-3650), timedelta(days=400)])
+def test_a_plan_active_on_the_day_of_receipt_alerts_whatever_arrival_time_was_typed(
+    wrong: timedelta,
+) -> None:
+    """A wrong time of arrival, years off either way: the plan that stands today alerts, once. Of an
+    arrival recorded days before it reached us the stated day alone counts.
+    """
+    plan = flag(start=date(2026, 1, 5), end=date(2026, 12, 31))
+    odd = visit(at=NOON + wrong, received_at=NOON, late=wrong < timedelta(0))
+    (change,) = World(odd, flags=[plan]).turn()
+    assert (change.row.rule, change.row.late) == ("arrival-of-flagged-person", odd.late)
+    assert [one.active for one in change.row.content.content.flags] == [True]
+    assert World(replace(odd, fresh=False), flags=[plan]).turn() == []
+
+
 def test_the_days_of_a_plan_are_london_days() -> None:
     """23:30 UTC in summer is already the next day, on which the plan begins."""
     night = datetime(2026, 7, 1, 23, 30, tzinfo=UTC)
@@ -240,6 +264,25 @@ def test_a_second_flag_updates_the_alert_and_opens_a_new_round() -> None:
     assert (change.row.state, change.row.round, change.row.version) == (RAISED, 2, 3)
     assert (change.row.accepted_at, change.row.accepted_by, change.row.answer) == (None,) * 3
     assert change.row.alert_id == raised.row.alert_id
+
+
+def test_a_new_round_asks_for_delivery_and_sight_anew() -> None:
+    """Delivered, seen and accepted before a new flag or a revival: none of it holds of the new."""
+    for revived in (False, True):
+        world = World(visit(), flags=[flag()])
+        (raised,) = world.turn()
+        world.alerts[raised.row.alert_id] = replace(
+            raised.row, state=ACCEPTED, accepted_at=NOON, delivered_at=NOON, seen_at=NOON, version=4
+        )
+        if revived:
+            world.put(visit(live=False, arrived=None, state="cancelled"))
+            world.put(visit())
+        else:
+            world.flags = (flag(), flag(PlanType.LAC, active_since=NOON + HOUR))
+            world.turn()
+        (row,) = world.standing
+        assert row.round == 2
+        assert (row.delivered_at, row.seen_at, row.accepted_at) == (None, None, None)
 
 
 def test_other_updates_keep_the_acceptance() -> None:
@@ -296,6 +339,26 @@ def test_a_deleted_flag_withdraws_one_that_ended_since_does_not() -> None:
     assert rules(world.turn()) == ["flag-withdrawn"]
 
 
+def test_ending_a_plan_stirs_no_old_alert_and_deleting_it_only_those_of_30_days() -> None:
+    """Three arrivals 90, 31 and 10 days ago, one an hour ago: an end date is told of the newest
+    alone, and carried with the next change of an old one; a deletion withdraws what is recent.
+    """
+    ages = {name: timedelta(days=days) for name, days in (("A", 90), ("B", 31), ("C", 10))}
+    came = [visit(name, NOON - age) for name, age in ages.items()]
+    plan = flag(start=date(2025, 1, 5), active_since=NOON - timedelta(days=300))
+    world = World(*came, visit("D", NOON - HOUR), flags=[plan])
+    world.turn()
+    world.flags = (replace(plan, end=NOON.date()),)
+    (only,) = world.turn()
+    assert (only.row.rule, only.row.visit_ids) == ("flag-changed", (visit("D").visit_id,))
+    (carried,) = world.put(visit("B", NOON - ages["B"], state="departed"))
+    assert carried.row.content.content.flags[0].end == NOON.date().isoformat()
+    world.flags = ()
+    gone = world.turn()
+    assert rules(gone) == ["flag-withdrawn"] * 2
+    assert {one.row.visit_ids[0] for one in gone} == {visit("C").visit_id, visit("D").visit_id}
+
+
 def test_provisional_becomes_confirmed_as_an_update() -> None:
     """The trace answered: same id, no longer provisional."""
     world = World(visit(provisional=True), flags=[flag()])
@@ -321,12 +384,58 @@ def test_a_restricted_childs_alert_names_no_place_and_goes_to_its_own_contact_al
         assert b"Emergency" not in told.deliveries[0].body
 
 
+def test_a_restricted_childs_alert_names_no_hospital_on_the_bus_only_whom_to_ring_in_its_body() -> (
+    None
+):
+    """Subscribers learn no hospital and no phone; the registered contact learns the phone."""
+    world = World(visit(), flags=[flag(restricted=True)])
+    (change,) = world.turn()
+    told = notices(change, DIRECTORY)
+    event = codec.decode_as(AlertChanged, told.entry.record.value)
+    assert (event.hospital, event.content.hospital, event.content.hospital_name) == ("", "", "")
+    assert (event.content.callback_name, event.content.callback_phone) == (None, None)
+    assert b"RHQ01" not in told.entry.record.value
+    assert change.row.hospital == "RHQ01"
+    (delivery,) = told.deliveries
+    assert orjson.loads(delivery.body)["hospital"] == {
+        "ods": "withheld",
+        "name": "withheld",
+        "site_ods": None,
+        "callback": {"name": "Safeguarding nurse", "phone": "0114 496 0001"},
+    }
+    assert b"RHQ01" not in delivery.body
+    (gone,) = world.put(visit(live=False, arrived=None, state="cancelled"))
+    assert b"RHQ01" not in notices(gone, DIRECTORY).entry.record.value
+
+
+def test_becoming_restricted_takes_the_hospital_out_also_of_the_withdrawal() -> None:
+    """Raised openly, then cancelled and restricted at once: the withdrawal names no hospital."""
+    world = World(visit(), flags=[flag()])
+    world.turn()
+    world.flags = (flag(restricted=True),)
+    (gone,) = world.put(visit(live=False, arrived=None, state="cancelled"))
+    assert b"RHQ01" not in notices(gone, DIRECTORY).entry.record.value
+
+
+def test_an_alert_without_endpoint_has_a_row_that_waits_for_one() -> None:
+    """The row is addressed to the authority by its code, known or not to the directory."""
+    for authority in (LEEDS, "E08000099"):
+        world = World(visit(), flags=[flag(authority=authority)])
+        (change,) = world.turn()
+        known = replace(DIRECTORY, authorities={})
+        told = notices(change, known)
+        assert [one.destination for one in told.deliveries if one.kind == "alert"] == [
+            f"none:{authority}"
+        ]
+        assert told.unreachable
+
+
 def test_a_restricted_child_without_registered_contact_is_alerted_to_nobody_but_kept() -> None:
-    """The alert stands in the list; the missing endpoint is told to the log."""
+    """The alert waits for a registered contact; the missing endpoint is told to the log."""
     world = World(visit(restricted=True), flags=[flag(authority=LEEDS)])
     (change,) = world.turn()
     told = notices(change, DIRECTORY)
-    assert told.deliveries == ()
+    assert [one.destination for one in told.deliveries] == [f"none-restricted:{LEEDS}"]
     assert told.unreachable
 
 

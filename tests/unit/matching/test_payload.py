@@ -154,7 +154,7 @@ def test_a_delivery_is_a_receipt_for_subscribers_alone() -> None:
 def test_a_restricted_childs_receipt_goes_to_no_hospital() -> None:
     """What was not told is not answered."""
     row = accepted_row(restricted=True)
-    _, delivery = receipt_entries(
+    entry, delivery = receipt_entries(
         row,
         Rung.ACCEPTED,
         at=NOON,
@@ -162,6 +162,7 @@ def test_a_restricted_childs_receipt_goes_to_no_hospital() -> None:
         directory=DIRECTORY,
     )
     assert delivery is None
+    assert b"RHQ01" not in entry.record.value
 
 
 def shape(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,7 +123,48 @@ def test_one_verified_event_makes_the_visit_verified() -> None:
     assert made(maybe, unknown).provisional
     assert not made(maybe, attendance("A08", at=NOON + MINUTE)).provisional
     other = attendance("A08", at=NOON - MINUTE, number=OTHER_CHILD)
-    assert made(maybe, other).provisional
+    assert not made(maybe, other).provisional
+    uncertain = replace(other, identity=replace(other.identity, status=IdentityStatus.PROVISIONAL))
+    assert made(maybe, uncertain).provisional
+
+
+def test_a_later_provisional_assertion_does_not_displace_a_verified_one() -> None:
+    """Verified word names one child, later provisional word another: the first stays, the second
+    is named besides until the trace answers; verified, it names the visit; taken back, nobody.
+    """
+    first = attendance("A04")
+
+    def second(status: IdentityStatus, revision: int, **changes: Any) -> AttendanceVerified:
+        who = identity(OTHER_CHILD, status=status, restricted=True)
+        return attendance("A08", at=NOON + MINUTE, who=who, revision=revision, **changes)
+
+    maybe = second(IdentityStatus.PROVISIONAL, 1)
+    visit = made(maybe, first)
+    assert (visit.person, visit.provisional, visit.also) == (
+        person_of(CHILD),
+        False,
+        person_of(OTHER_CHILD),
+    )
+    assert (visit.restricted, visit.also_restricted) == (False, True)
+    theirs = visit.about(person_of(OTHER_CHILD))
+    assert (theirs.person, theirs.provisional, theirs.restricted) == (
+        person_of(OTHER_CHILD),
+        True,
+        True,
+    )
+    assert visit.about(person_of(CHILD)) == visit
+    answered = made(first, maybe, second(IdentityStatus.VERIFIED, 2))
+    assert (answered.person, answered.also) == (person_of(OTHER_CHILD), None)
+    gone = made(first, maybe, second(IdentityStatus.VERIFIED, 2, assertion=Assertion.RETRACTED))
+    assert (gone.person, gone.also) == (person_of(CHILD), None)
+
+
+def test_fresh_is_measured_from_what_was_recorded_not_from_what_is_said_to_have_occurred() -> None:
+    """A wrong time of arrival leaves a message fresh; one recorded 24 h ago and more is not."""
+    wrong = attendance("A04", at=NOON - timedelta(days=3650), recorded=NOON)
+    assert (made(wrong).late, made(wrong).fresh) == (True, True)
+    backlog = attendance("A04", received=NOON + timedelta(hours=24, seconds=1))
+    assert not made(backlog).fresh
 
 
 def test_missing_times_fall_back_to_message_then_receipt() -> None:
