@@ -37,8 +37,13 @@ class HubRefused(RejectedError):
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         title = problem.get("title", f"The hub answered {status}")
         detail = problem.get("detail", "See the reference of the HTTP API.")
+        places = [
+            f"{one.get('place', '')}: {one.get('message', one.get('rule', ''))}"
+            for one in problem.get("errors", ())
+            if isinstance(one, Mapping)
+        ]
         super().__init__(
-            f"{title}. {detail}",
+            " ".join([f"{title}. {detail}", *places]),
             place=str(problem.get("place", "")),
             rule=str(problem.get("rule", "")),
         )

@@ -9,7 +9,7 @@ import typer
 
 from connectors.local_authority.client import HubClient
 from halyard.cli import practice
-from halyard.cli.system import use_running_system
+from halyard.cli.running import running_system
 from halyard.errors import ConfigurationError
 from halyard.settings import load_settings
 
@@ -25,7 +25,7 @@ def hub_client(url: str | None, organisation: str) -> HubClient:
     Raises `ConfigurationError` if there is neither. A token is never an argument: arguments are
     visible to every user of the machine.
     """
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     settings = load_settings()
     token = os.environ.get("HALYARD_TOKEN")
     if token is None:

@@ -11,7 +11,7 @@ import typer
 
 from halyard.cli import practice
 from halyard.cli.access import Organisation, Url, hub_client
-from halyard.cli.output import Json, line, print_json
+from halyard.cli.output import Exit, Json, line, print_json
 
 app = typer.Typer(help="Alerts of an organisation.", no_args_is_help=True)
 
@@ -75,8 +75,15 @@ def accept(
     result = asyncio.run(_accept(alert_id, answer, by, url, organisation))
     if json:
         print_json(result)
-    else:
+    elif result["changed"]:
         line(f"accepted at {result['accepted_at']} by {result['accepted_by']}")
+    else:
+        line(
+            f"accepted before, at {result['accepted_at']} by {result['accepted_by']}; your answer "
+            "was not sent"
+        )
+    if not result["changed"]:
+        raise typer.Exit(Exit.FAILED)
 
 
 async def _accept(

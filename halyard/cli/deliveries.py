@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from halyard.cli.output import Exit, Json, line, print_json, table
-from halyard.cli.system import use_running_system
+from halyard.cli.running import running_system
 from halyard.postgres import make_pool, transaction
 from halyard.settings import Settings, load_settings
 from stores import deliveries
@@ -40,7 +40,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """Show what is parked and what waits, by destination; no bodies."""
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     found = asyncio.run(_unsent(load_settings(), destination, limit))
     if json:
         print_json({"deliveries": [asdict(one) for one in found]})
@@ -68,7 +68,7 @@ def redrive(
         delivery_id = None if delivery is None else uuid.UUID(delivery)
     except ValueError:
         raise typer.BadParameter("give an id as `halyard deliveries list` shows it") from None
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     done = asyncio.run(_redrive(load_settings(), delivery_id, destination, reason))
     if json:
         print_json(asdict(done))

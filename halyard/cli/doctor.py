@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -13,13 +14,14 @@ import typer
 
 from halyard import kafka_admin
 from halyard.cli.output import Exit, Json, line, print_json
-from halyard.cli.system import use_running_system
+from halyard.cli.running import running_system
 from halyard.cli.topics import wanted_topics
 from halyard.embedded.jars import find_java
 from halyard.errors import HalyardError
-from halyard.postgres import pending_migrations
+from halyard.postgres import make_pool, pending_migrations, transaction
 from halyard.privacy import load_keys
 from halyard.settings import Profile, Settings, load_settings
+from stores import deliveries, pauses
 from stores.directory import load_directory
 
 Result = Literal["ok", "warning", "failed"]
@@ -36,7 +38,7 @@ class Finding:
 
 def doctor(json: Json = False) -> None:
     """Check settings, files, Kafka and PostgreSQL, and say what to mend."""
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     settings = load_settings()
     findings = [
         _run(name, check, settings)
@@ -48,6 +50,8 @@ def doctor(json: Json = False) -> None:
             ("kafka", _kafka),
             ("topics", _topics),
             ("database", _database),
+            ("stages", _stages),
+            ("deliveries", _deliveries),
         )
     ]
     if json:
@@ -134,6 +138,36 @@ def _topics(settings: Settings) -> tuple[Result, str]:
     if not plan.empty:
         return "failed", f"{'; '.join(plan.lines())} (run `halyard topics apply`)"
     return "ok", "as the registry says"
+
+
+def _stages(settings: Settings) -> tuple[Result, str]:
+    async def every() -> list[pauses.Pause]:
+        async with (
+            make_pool(settings, name="doctor", size=1) as pool,
+            transaction(pool) as connection,
+        ):
+            return await pauses.every(connection)
+
+    if held := asyncio.run(every()):
+        texts = (f"{one.stage} since {one.since:%Y-%m-%d %H:%M} by {one.by}" for one in held)
+        return "warning", (
+            f"held, so that alerts wait: {'; '.join(texts)} (`halyard resume` lets it go on)"
+        )
+    return "ok", "none is held"
+
+
+def _deliveries(settings: Settings) -> tuple[Result, str]:
+    async def waiting() -> deliveries.Waiting:
+        async with make_pool(settings, name="doctor", size=1) as pool:
+            return await deliveries.waiting_for_a_person(pool)
+
+    found = asyncio.run(waiting())
+    if found.parked or found.unaddressed:
+        return "failed", (
+            f"{found.parked} were refused by their receivers and are parked, {found.unaddressed} "
+            "wait for an endpoint: see `halyard deliveries list`, mend it, then redrive"
+        )
+    return "ok", "none waits for a person"
 
 
 def _database(settings: Settings) -> tuple[Result, str]:

@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from halyard.cli.output import Exit, Json, line, print_json, table
-from halyard.cli.system import use_running_system
+from halyard.cli.running import running_system
 from halyard.kafka import make_producer, qualified
 from halyard.postgres import Connection, make_pool, transaction
 from halyard.settings import Settings, load_settings
@@ -44,7 +44,7 @@ def resume(stage: StageName, json: Json = False) -> None:
 def _change(stage: str, change: Callable[[Connection], Awaitable[bool]], json: bool) -> None:
     if stage not in STAGES:
         raise typer.BadParameter(f"there is no stage {stage}; one of {', '.join(STAGES)}")
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     changed, standing = asyncio.run(_apply(load_settings(), stage, change))
     if json:
         print_json({"changed": changed, "paused": [asdict(one) for one in standing]})

@@ -8,6 +8,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -46,7 +48,8 @@ def up(
     system = System(settings, report=_report)
     stop = _stop_on_signal()
     try:
-        system.start()
+        with stop.at_once():
+            system.start()
         _show_addresses(system)
         while not stop.is_set():
             system.tick()
@@ -71,7 +74,8 @@ def demo(
         started = time.monotonic()
         demo_run: Demo | None = None
         try:
-            system.start()
+            with stop.at_once():
+                system.start()
             demo_run = Demo(system, report=report)
             thread = threading.Thread(target=demo_run.run, name="demo", daemon=True)
             thread.start()
@@ -116,14 +120,35 @@ def _quiet(_text: str) -> None:
     pass
 
 
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
+class _Stop(threading.Event):
+    """Set by SIGINT or SIGTERM; inside `at_once` a signal ends what runs."""
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self._at_once = False
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """For a long start that looks at no event: a signal raises KeyboardInterrupt."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def ask(self, _number: int, _frame: FrameType | None) -> None:
+        """The signal handler."""
+        self.set()
+        if self._at_once:
+            self._at_once = False  # once: the clean-up must not be interrupted too
+            line("stopping")
+            raise KeyboardInterrupt
+
+
+def _stop_on_signal() -> _Stop:
+    stop = _Stop()
+    signal.signal(signal.SIGINT, stop.ask)
+    signal.signal(signal.SIGTERM, stop.ask)
     return stop
 
 

@@ -15,7 +15,7 @@ import typer
 
 from connectors.hl7v2.client import MllpClient, MllpError
 from halyard.cli.output import Exit, Json, line, print_json
-from halyard.cli.system import use_running_system
+from halyard.cli.running import running_system
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
 from halyard.settings import load_settings
@@ -94,13 +94,15 @@ def send(
     json: Json = False,
 ) -> None:
     """Send messages and print each ACK with its milliseconds. Times like {t-5m} are filled in."""
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     settings = load_settings()
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read ({type(error).__name__}).") from None
     bodies = messages(render(text, system_clock(), run or uuid.uuid4().hex[:8]))
+    if not bodies:
+        raise ConfigurationError(f"There is no message in {file}.")
     answers = asyncio.run(
         send_all(
             host,

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -22,11 +21,12 @@ from halyard.cli.topics import wanted_topics
 from halyard.embedded.datadir import DirectoryLock, free_ports, write_private
 from halyard.embedded.kafka import EmbeddedKafka
 from halyard.embedded.postgres import EmbeddedPostgres
-from halyard.errors import ConfigurationError, TransientError
+from halyard.errors import ConfigurationError, HalyardError, TransientError
 from halyard.postgres import migrate, provision
 from halyard.settings import Settings
 
 READY_SECONDS = 60.0
+REVIVE_SECONDS = 5.0  # between tries to start a service that ended
 
 # name, arguments of `halyard`; in the order in which they are started
 PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -75,7 +75,10 @@ class System:
         self._lock = DirectoryLock(self.data_dir)
         self._addresses: Addresses | None = None
         self.environment: dict[str, str] = {}
-        self._restart_kafka_at = 0.0
+        self._restart_at = 0.0
+        self._kafka_port = 0
+        self._postgres_port = 0
+        self._held = False  # our lock on the data directory
 
     @property
     def addresses(self) -> Addresses:
@@ -90,6 +93,7 @@ class System:
         Raises `EmbeddedError` or `NotReady`, each with what to do.
         """
         self._lock.acquire(5.0)
+        self._held = True
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
         ports = iter(free_ports(len(PROCESSES) + 5))
         mllp, api, pds, authority, contact = (next(ports) for _ in range(5))
@@ -139,14 +143,42 @@ class System:
     def tick(self) -> None:
         """Restart what died; call it a few times a second."""
         self.supervisor.tick()
-        now = time.monotonic()
-        if now < self._restart_kafka_at:
+        if time.monotonic() < self._restart_at:
             return
-        for name, service in (("Kafka", self._kafka), ("PostgreSQL", self._postgres)):
-            if service is not None and not service.alive():
-                self._report(f"{name} ended; it is started again")
-                self._restart_kafka_at = now + 5.0
-                service.start()
+        if self._kafka is not None and not self._kafka.alive():
+            self._revive("Kafka", self._revive_kafka)
+        if self._postgres is not None and not self._postgres.alive():
+            self._revive("PostgreSQL", self._revive_postgres)
+
+    def _revive(self, name: str, start: Callable[[], None]) -> None:
+        """Start an embedded service again, on its old port: every process knows only that."""
+        self._report(f"{name} ended; it is started again")
+        try:
+            start()
+        except HalyardError as error:
+            self._restart_at = time.monotonic() + REVIVE_SECONDS
+            self._report(f"{name} could not be started: {error.message} Trying again.")
+
+    def _revive_kafka(self) -> None:
+        assert self._kafka is not None
+        # remembered: an object whose start failed knows no port
+        self._kafka_port = self._kafka_port or int(
+            self._kafka.bootstrap_servers.rpartition(":")[2]
+        )
+        self._kafka.kill()  # lets go of the lock
+        self._kafka = EmbeddedKafka(
+            self.data_dir / "kafka", port=self._kafka_port, progress=self._report
+        )
+        self._kafka.start()
+
+    def _revive_postgres(self) -> None:
+        assert self._postgres is not None
+        self._postgres_port = self._postgres_port or self._postgres.port
+        self._postgres.kill()
+        self._postgres = EmbeddedPostgres(
+            self.data_dir / "postgres", port=self._postgres_port, progress=self._report
+        )
+        self._postgres.start()
 
     def stop(self) -> None:
         """Stop all: first those who take messages in, last the database."""
@@ -155,8 +187,10 @@ class System:
             self._kafka.stop()
         if self._postgres is not None:
             self._postgres.stop()
-        (self.data_dir / "addresses.env").unlink(missing_ok=True)
-        self._lock.release()
+        if self._held:  # another system may hold the directory: its addresses are not ours
+            (self.data_dir / "addresses.env").unlink(missing_ok=True)
+            self._lock.release()
+            self._held = False
 
     def kill_service(self, name: str) -> None:
         """SIGKILL an embedded service (``kafka`` or ``postgres``), for drills and tests."""
@@ -253,15 +287,3 @@ class System:
             self.data_dir / "addresses.env",
             "".join(f"{key}={value}\n" for key, value in keep.items()),
         )
-
-
-def use_running_system(data_dir: Path) -> bool:
-    """Take the addresses of a system that `halyard up` runs, where none are given."""
-    try:
-        text = (data_dir.expanduser() / "addresses.env").read_text()
-    except OSError:
-        return False
-    for line in text.splitlines():
-        key, _, value = line.partition("=")
-        os.environ.setdefault(key, value)
-    return True

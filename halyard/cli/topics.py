@@ -9,6 +9,7 @@ import typer
 
 from halyard import kafka_admin
 from halyard.cli.output import Exit, Json, line, print_json
+from halyard.cli.running import running_system
 from halyard.kafka import qualified
 from halyard.kafka_admin import Plan, TopicSpec
 from halyard.settings import Settings, load_settings
@@ -46,13 +47,9 @@ def wanted_topics(settings: Settings, *, embedded: bool) -> list[TopicSpec]:
 @app.command()
 def plan(single_node: Embedded = False, json: Json = False) -> None:
     """Show what `apply` would do; changes nothing."""
-    settings = load_settings()
-    _show(
-        kafka_admin.plan(
-            settings.kafka.bootstrap_servers, wanted_topics(settings, embedded=single_node)
-        ),
-        json,
-    )
+    settings, single = _target(single_node)
+    wanted = wanted_topics(settings, embedded=single)
+    _show(kafka_admin.plan(settings.kafka.bootstrap_servers, wanted), json)
 
 
 @app.command()
@@ -62,9 +59,9 @@ def apply(
     json: Json = False,
 ) -> None:
     """Create and extend topics, after showing the plan. Run it as often as you like."""
-    settings = load_settings()
+    settings, single = _target(single_node)
     bootstrap = settings.kafka.bootstrap_servers
-    wanted = wanted_topics(settings, embedded=single_node)
+    wanted = wanted_topics(settings, embedded=single)
     made = kafka_admin.plan(bootstrap, wanted)
     _show(made, json)
     if made.empty:
@@ -74,6 +71,12 @@ def apply(
     kafka_admin.apply(bootstrap, wanted)
     if not json:
         line("applied")
+
+
+def _target(single_node: bool) -> tuple[Settings, bool]:
+    """Settings, and whether sizes are those of one broker: a system of `halyard up` has one."""
+    found = running_system(load_settings().data_dir)
+    return load_settings(), single_node or found
 
 
 def _show(made: Plan, json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from halyard.cli.output import Exit, Json, line, print_json
-from halyard.cli.system import use_running_system
+from halyard.cli.running import running_system
 from halyard.postgres import make_pool, transaction
 from halyard.settings import Settings, load_settings
 from stores import timeline
@@ -29,7 +29,7 @@ def trace(
     json: Json = False,
 ) -> None:
     """Show what happened to a message: topics with offsets, decisions with rules, deliveries."""
-    use_running_system(load_settings().data_dir)
+    running_system(load_settings().data_dir)
     try:
         some_id = uuid.UUID(event)
     except ValueError:

@@ -127,7 +127,9 @@ def test_a_person_does_the_main_job_with_commands(running: tuple[Process, Path])
         data, "alerts", "accept", found[0]["alert_id"], "--answer", "We ring the ward now."
     )
     assert accepted["state"] == "accepted"
-    again = command(data, "alerts", "accept", found[0]["alert_id"], "--answer", "Something else.")
+    again = command(
+        data, "alerts", "accept", found[0]["alert_id"], "--answer", "Something else.", expect=1
+    )
     assert again["answer"] == "We ring the ward now."
 
     def hops() -> Any:
@@ -150,7 +152,47 @@ def test_a_stage_is_paused_with_a_reason_and_resumed(running: tuple[Process, Pat
     ]
     again = command(data, "pause", "matching", "--reason", "other", "--by", "me", expect=1)
     assert again["paused"][0]["reason"] == "drill"
+    findings = {one["check"]: one["result"] for one in command(data, "doctor")["findings"]}
+    assert findings["stages"] == "warning"
     assert command(data, "resume", "matching")["paused"] == []
+
+
+@pytest.mark.timeout(240)
+def test_a_second_up_is_refused_and_harms_nothing(running: tuple[Process, Path]) -> None:
+    """It names the process that holds the directory; the first one's commands go on working."""
+    process, data = running
+    second = subprocess.run(
+        [COMMAND, "up", "--data-dir", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 3
+    assert f"in use by process {process.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert command(data, "topics", "plan")["create"] == []
+
+
+@pytest.mark.timeout(120)
+def test_up_stops_at_once_while_it_starts(tmp_path: Path) -> None:
+    """Ctrl-C during the start ends it and what it had started, without waiting for the rest."""
+    with Process([COMMAND, "up", "--data-dir", str(tmp_path / "d")], directory=tmp_path) as up:
+        up.wait_for("starting Apache Kafka", timeout=60)
+        os.kill(up.pid, signal.SIGINT)
+        assert up.wait(timeout=30) != 0
+        assert READY not in up.output()
+        assert "Traceback" not in up.log_text()
+
+
+@pytest.mark.timeout(60)
+def test_a_data_directory_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
+    """No traceback, and the exit code of a wrong configuration."""
+    (tmp_path / "file").touch()
+    with Process([COMMAND, "up", "--data-dir", str(tmp_path / "file")], directory=tmp_path) as up:
+        assert up.wait(timeout=30) == 3
+        assert "choose another one" in up.log_text()
+        assert "Traceback" not in up.log_text()
 
 
 @pytest.mark.timeout(240)
