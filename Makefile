@@ -78,8 +78,8 @@ test: lint pythons ## All checks and tests, on every supported Python found
 	@$(PYTEST) -m "not slow"
 	$(COVERAGE)
 
-test-full: lint pythons ## The same, with the slow tests
-	@$(PYTEST)
+test-full: lint pythons ## The same, with the slow tests, and property tests drawn anew
+	@$(PYTEST) --hypothesis-profile=wide
 	$(COVERAGE)
 
 demo: setup ## The main job in view; exits 0 if every step held

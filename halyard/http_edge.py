@@ -44,11 +44,15 @@ _SECURITY_HEADERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a request may take: bytes of body, seconds in all, seconds between two pieces."""
+    """What a request may take: bytes of body, seconds in all, seconds between two pieces.
+
+    `too_large` advises whoever sends more bytes.
+    """
 
     body_bytes: int
     seconds: float = 30.0
     idle_seconds: float = 15.0
+    too_large: str = "Send only the fields that this route documents."
 
 
 @dataclass(slots=True)
@@ -211,7 +215,7 @@ def _too_large(limit: Limit) -> HttpProblem:
     return HttpProblem(
         413,
         "The body is too large",
-        f"At most {limit.body_bytes} bytes are taken here; send it in several parts.",
+        f"At most {limit.body_bytes} bytes are taken here. {limit.too_large}",
         rule="http.too_large",
         extras={"limit_bytes": limit.body_bytes},
     )

@@ -119,6 +119,7 @@ class PersonClaim:
     gender: str | None = field(default=None, repr=False)
     postcode: str | None = field(default=None, repr=False)
     local_id: str | None = field(default=None, repr=False)
+    other_numbers: tuple[str, ...] = field(default=(), repr=False)  # further usable NHS numbers
 
 
 @dataclass(frozen=True, slots=True)

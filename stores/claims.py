@@ -23,7 +23,7 @@ class ClaimState(StrEnum):
     WAITING = "waiting"  # for a trace in flight
     PROVISIONAL = "provisional"  # asserted of a flagged candidate; a trace will tell
     VERIFIED = "verified"
-    UNRESOLVED = "unresolved"  # on the worklist
+    UNRESOLVED = "unresolved"  # on the worklist; what it was asserted of may stand
     NOT_TRACED = "not_traced"
     NOT_USED = "not_used"
     REJECTED = "rejected"  # a flag whose record breaks a rule; the upload's answer says which
@@ -41,7 +41,8 @@ class ClaimState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One reported event. `key` is its source person, `person` whom we assert (pseudonym).
+    """One reported event. `key` is its source person, `person` whom we assert (pseudonym;
+    of an unresolved claim: provisionally, as PDS neither proved nor contradicted it).
 
     `priority` is that of the trace the claim asks for itself, None if it only waits behind others.
     `revision` counts what was said of it on the bus. `event` is the reported event in the wire

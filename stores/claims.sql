@@ -5,7 +5,7 @@ with direct as (
     where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
     select key, visit_id from claims where visit_id = any(%(visits)s::uuid[])
-        and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified'))
+        and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified') or person is not null)
     union
     select key, visit_id from claims
     where number_token = any(%(numbers)s::text[]) and received_at > %(since)s
@@ -23,7 +23,7 @@ where visit_id in (select visit_id from direct) and received_at > %(since)s
 union all
 select key, visit_id, person, number_token, demographic_token, state from claims
 where visit_id = any(%(visits)s::uuid[]) and received_at <= %(since)s
-    and state in ('waiting', 'provisional', 'verified')
+    and (state in ('waiting', 'provisional', 'verified') or person is not null)
 
 -- name: load
 with direct as (
@@ -31,7 +31,7 @@ with direct as (
     where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
     select key, visit_id from claims where visit_id = any(%(visits)s::uuid[])
-        and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified'))
+        and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified') or person is not null)
     union
     select key, visit_id from claims
     where number_token = any(%(numbers)s::text[]) and received_at > %(since)s
@@ -49,7 +49,8 @@ with direct as (
     where visit_id in (select visit_id from direct) and received_at > %(since)s
     union
     select reported_event_id from claims
-    where visit_id = any(%(visits)s::uuid[]) and state in ('waiting', 'provisional', 'verified')
+    where visit_id = any(%(visits)s::uuid[])
+        and (state in ('waiting', 'provisional', 'verified') or person is not null)
 )
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
        revision, number_token, demographic_token, received_at, decided_at, traceparent, event
@@ -77,6 +78,9 @@ on conflict (reported_event_id) do update set
     priority = excluded.priority,
     person = excluded.person,
     restricted = excluded.restricted,
+    -- another of the sender's numbers may be chosen; what retention emptied stays empty
+    number_token = case when claims.event is not null then excluded.number_token end,
+    event = case when claims.event is not null then excluded.event end,
     revision = excluded.revision,
     decided_at = excluded.decided_at
 

@@ -201,6 +201,7 @@ async def _refilled(connection: Connection, ration: Ration) -> dict[str, Any]:
 def _row(request: TraceRequest) -> dict[str, Any]:
     claim: dict[str, Any] = {name: getattr(request.claim, name) for name in _CLAIM_FIELDS}
     claim["given"] = list(request.claim.given)
+    claim["other_numbers"] = list(request.claim.other_numbers)
     return {
         "trace_id": request.trace_id,
         "fingerprint": request.fingerprint,
@@ -216,10 +217,11 @@ def _row(request: TraceRequest) -> dict[str, Any]:
 def _request(row: dict[str, Any]) -> TraceRequest:
     claim = dict(row["claim"])
     given = tuple(claim.pop("given", ()))
+    others = tuple(claim.pop("other_numbers", ()))
     return TraceRequest(
         **{
             **row,
-            "claim": PersonClaim(**claim, given=given),
+            "claim": PersonClaim(**claim, given=given, other_numbers=others),
             "request_ids": tuple(row["request_ids"]),
         }
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.services import Database, DatabaseServer, KafkaServer, Services
 
@@ -24,6 +25,13 @@ _GIVEN_DATABASE = "HALYARD_DATABASE__ADMIN_URL"
 
 _SERVICES = pytest.StashKey[Services]()
 _TESTS = Path(__file__).parent
+
+
+# `make test` must not depend on luck: the same examples each time, and no health check that a busy
+# machine fails. `make test-full` draws anew (--hypothesis-profile=wide).
+settings.register_profile("wide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", parent=settings.get_profile("wide"), derandomize=True)
+settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:

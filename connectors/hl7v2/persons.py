@@ -18,6 +18,7 @@ from halyard.nhs_number import NhsNumberOutcome
 from schemas.events import NhsNumberStatus, PersonClaim
 
 _MAX_NAMES: Final = 8
+_MAX_OTHERS: Final = 4
 _MAX_TEXT: Final = 250
 _LOCAL_TYPES: Final = frozenset({b"MR", b"MRN", b"MEDREC", b"PI"})
 _UNUSABLE: Final = frozenset(
@@ -70,7 +71,8 @@ def person_claim(
     """
     found = _identifiers(message, pid)
     number = next(iter(found.numbers or found.suspect), None)
-    if len(set(found.numbers)) > 1:
+    others = tuple(dict.fromkeys(one for one in found.numbers if one != number))
+    if others:
         marks.append("nhs-number-several")
     if number is not None and not found.numbers:
         marks.append("nhs-number-invalid")
@@ -94,6 +96,7 @@ def person_claim(
         gender=gender,
         postcode=bounded(_postcode(pid), "PID-11", marks, 40),
         local_id=bounded(found.local_id or "", "PID-3", marks),
+        other_numbers=others[:_MAX_OTHERS],
     )
     return claim, found.local_key
 

@@ -47,12 +47,17 @@ RULES: Final = {
     "date.not_iso": "Write the date as YYYY-MM-DD.",
     "date.no_such_day": "There is no such day.",
     "date.not_before_today": "The date lies in the future.",
+    "date.not_plausible": "The date lies too far back or ahead; correct it (an open end is null).",
     "date.end_before_start": "The plan ends before it starts.",
     "plan_type.unknown": "Write CPP, LAC or UCPP.",
     "la_gss.other_authority": "The code is not your authority's; leave it out or correct it.",
     "person.not_identifiable": "Give an NHS number, or family name and birth date.",
 }
 """Every rule by which a line is refused, and what to do."""
+
+EARLIEST_BIRTH: Final = "1900-01-01"  # of an unborn child's mother too
+EARLIEST: Final = "1990-01-01"  # start, end, delete: no plan of a child today is older
+YEARS_AHEAD: Final = 20  # from today: no plan outlasts its child's 18th birthday
 
 Rule = str
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -226,6 +231,13 @@ def _across(flag: FlagLine, gss: str, today: date) -> Sequence[Refusal]:
         refusals.append(Refusal("end", "date.end_before_start"))
     if flag.birth_date is not None and flag.birth_date > today.isoformat():
         refusals.append(Refusal("birth_date", "date.not_before_today"))
+    if flag.birth_date is not None and flag.birth_date < EARLIEST_BIRTH:
+        refusals.append(Refusal("birth_date", "date.not_plausible"))
+    # as texts, which compare like the days: 29 February has no day of its own in every year
+    latest = f"{today.year + YEARS_AHEAD}{today.isoformat()[4:]}"
+    for name, stated in (("start", flag.start), ("end", flag.end), ("delete", flag.delete)):
+        if stated is not None and not EARLIEST <= stated <= latest:
+            refusals.append(Refusal(name, "date.not_plausible"))
     if flag.nhs_number is None and (flag.family is None or flag.birth_date is None):
         refusals.append(Refusal("nhs_number", "person.not_identifiable"))
     return refusals

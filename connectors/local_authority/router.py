@@ -35,7 +35,10 @@ Caller = Annotated[str, Depends(organisation)]
 
 def upload_limits(settings: Settings) -> dict[tuple[str, str], Limit]:
     """What the edge allows to uploads: larger than any other body, and longer."""
-    return {("POST", "/uploads"): Limit(settings.http.max_upload_bytes, UPLOAD_SECONDS)}
+    limit = Limit(
+        settings.http.max_upload_bytes, UPLOAD_SECONDS, too_large="Send the file in several parts."
+    )
+    return {("POST", "/uploads"): limit}
 
 
 def make_router(intake: Intake, directory: Directory, pool: Pool, clock: Clock) -> APIRouter:

@@ -162,9 +162,7 @@ class System:
     def _revive_kafka(self) -> None:
         assert self._kafka is not None
         # remembered: an object whose start failed knows no port
-        self._kafka_port = self._kafka_port or int(
-            self._kafka.bootstrap_servers.rpartition(":")[2]
-        )
+        self._kafka_port = self._kafka_port or int(self._kafka.bootstrap_servers.rpartition(":")[2])
         self._kafka.kill()  # lets go of the lock
         self._kafka = EmbeddedKafka(
             self.data_dir / "kafka", port=self._kafka_port, progress=self._report

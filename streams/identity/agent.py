@@ -121,7 +121,9 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
         visits=frozenset(
             event.visit_id for event in events if isinstance(event, AttendanceReported)
         ),
-        numbers=frozenset(one.number_token for one in evidence.values() if one.number_token),
+        numbers=frozenset(
+            token for one in evidence.values() for token in (one.number_token, *one.others) if token
+        ),
         demographics=frozenset(
             one.demographic_token for one in evidence.values() if one.demographic_token
         ),

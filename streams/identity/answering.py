@@ -77,7 +77,11 @@ def _release_keys(
 
 
 def _refuse(ledger: Ledger, row: ClaimRow, one: Judgement, said: TraceAnswer) -> None:
-    ledger.transition(row, ClaimState.UNRESOLVED, one.rule, one.indicator)
+    row = ledger.claim(row.reported_event_id)
+    likely = one.potential
+    # Neither proven nor contradicted: the provisional alert stands until a person decides
+    stands = likely is not None and row.person == ledger.limits.keys.person(likely.nhs_number)
+    ledger.transition(row, ClaimState.UNRESOLVED, one.rule, one.indicator, stands=stands)
     if not isinstance(ledger.event(row), AttendanceReported):
         ledger.answer(row, refusal(said))
 

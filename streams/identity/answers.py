@@ -6,10 +6,10 @@ same number and different names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from connectors.pds.comparison import compare, compare_search
+from connectors.pds.comparison import Verdict, compare, compare_search
 from connectors.pds.outcomes import (
     Bug,
     Found,
@@ -26,7 +26,7 @@ from connectors.pds.outcomes import (
     Unavailable,
 )
 from connectors.pds.search import Searched
-from schemas.events import NhsNumberStatus
+from schemas.events import FlagRecord, NhsNumberStatus
 from stores.directory import Authority
 from stores.uploads import Answer
 from streams.identity.evidence import Evidence
@@ -49,13 +49,17 @@ class TraceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`record` is there only if the claim is verified to be this person's."""
+    """`record` is there only if the claim is verified to be this person's.
+
+    `potential`: whom PDS named without proof or contradiction; never a restricted record.
+    """
 
     rule: str
     indicator: NhsNumberStatus
     basis: str = ""
     record: PdsRecord | None = None
     superseded: bool = False
+    potential: PdsRecord | None = None
 
 
 def answer_of(
@@ -92,7 +96,13 @@ def _judge_record(
     else:
         fields = compare(evidence.claim, outcome.record)
     if not fields.verified:
-        return Judgement(fields.rule, NhsNumberStatus.NEEDS_RESOLUTION)
+        record = outcome.record
+        open_to_doubt = fields.verdict is Verdict.POTENTIAL and not record.restricted
+        return Judgement(
+            fields.rule,
+            NhsNumberStatus.NEEDS_RESOLUTION,
+            potential=record if open_to_doubt else None,
+        )
     return Judgement(
         rule=f"{fields.rule}.superseded" if superseded else fields.rule,
         indicator=NhsNumberStatus.VERIFIED,
@@ -154,6 +164,17 @@ def refusal(answer: TraceAnswer) -> Answer:
             return NOT_ASKED
         case _:
             return NO_MATCH
+
+
+def worded(answer: Answer, record: FlagRecord, *, ends: bool) -> Answer:
+    """The answer to a record that was taken, in words of what it did. `ends`: it has an end."""
+    if record.delete:
+        successor = "; the NHS number was superseded, take over the new one"
+        tail = successor if answer == SUPERSEDED else ""
+        return replace(answer, detail=f"deleted: the plan is no longer held{tail}")
+    if ends:
+        return replace(answer, detail=f"{answer.detail}; the plan ends on the date given")
+    return answer
 
 
 def acceptance(

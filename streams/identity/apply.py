@@ -23,7 +23,7 @@ from stores.claims import ClaimRow, Reach, Touched
 from stores.identities import KnownPerson
 from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
-from streams.identity.evidence import Evidence
+from streams.identity.evidence import Evidence, number_fingerprint
 from streams.identity.ledger import Ledger
 
 ATTEMPTS: Final = 6
@@ -107,6 +107,8 @@ async def _books(
         evidence=seeds.evidence,
     )
     prints = {ledger.fingerprint(one) for one in seeds.evidence.values() if one.traceable}
+    # an event of several numbers may come to ask for any of them
+    prints |= {number_fingerprint(token) for token in seeds.numbers}
     traces = await trace_requests.load(
         connection,
         ids={one.trace_id for one in held},

@@ -8,7 +8,7 @@ from schemas import codec
 from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
-from streams.identity import ladder, release
+from streams.identity import ladder, numbers, release
 from streams.identity.evidence import (
     Evidence,
     Standing,
@@ -23,6 +23,7 @@ from streams.identity.ledger import NEW, Ledger
 
 def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
     """Decide a new attendance, and with it what else it decides."""
+    event = numbers.choose(ledger, event)
     evidence = ledger.weigh(event)
     row = new_claim(ledger, event, evidence, traceparent)
     decision = ladder.decide(facts_of(ledger, event, evidence))
@@ -61,7 +62,7 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
     parked = ledger.parked(event.source_person)
     candidate = ledger.person(parked.candidate) if parked is not None else None
     visit = ledger.of_visit(event.visit_id)
-    asserted = [row for row in visit if row.state.asserted]
+    asserted = [row for row in visit if row.person is not None]  # an unresolved one may stand
     visit_person = ledger.person(asserted[-1].person) if asserted else None
     by_number = _standing(evidence, numbered)
     recent = numbered is not None and _recent(ledger, numbered)
@@ -76,7 +77,7 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
         # each comparison costs a fifth of a millisecond: none that cannot matter
         flagged=() if decided else ledger.flagged(evidence),
         visit=None if decided else _standing(evidence, visit_person),
-        visit_state=asserted[-1].state if asserted else None,
+        visit_state=_surely(asserted[-1]) if asserted else None,
         visit_key=any(
             row.key == event.source_person and row.person == asserted[-1].person for row in asserted
         ),
@@ -90,6 +91,11 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
             for row in [*visit, *ledger.of_key(event.source_person)]
         ),
     )
+
+
+def _surely(row: ClaimRow) -> ClaimState:
+    verified = row.state is ClaimState.VERIFIED
+    return ClaimState.VERIFIED if verified else ClaimState.PROVISIONAL
 
 
 def _standing(evidence: Evidence, person: KnownPerson | None) -> Standing | None:

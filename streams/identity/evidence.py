@@ -33,13 +33,29 @@ class Evidence:
     """The claim with its number judged: `claim.nhs_number` is ten digits, or None if unusable.
 
     `number_token` is the pseudonym of that number, `demographic_token` stands for family name and
-    full birth date; None where these are not there.
+    full birth date; None where these are not there. `others`: the sender's further usable
+    numbers, by token.
     """
 
     number: NhsNumberOutcome
     claim: PersonClaim = field(repr=False)
     number_token: str | None
     demographic_token: str | None
+    others: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def with_number(self, token: str) -> Evidence:
+        """The same with another of the sender's numbers in front."""
+        if token == self.number_token:
+            return self
+        first = {self.number_token: self.claim.nhs_number} if self.number_token else {}
+        others = {one: number for one, number in {**first, **self.others}.items() if number}
+        number = others.pop(token)
+        return replace(
+            self,
+            claim=replace(self.claim, nhs_number=number),
+            number_token=token,
+            others=others,
+        )
 
     @property
     def searchable(self) -> bool:
@@ -55,12 +71,19 @@ class Evidence:
 def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile) -> Evidence:
     """Judge the number and make the tokens."""
     claim = claim or PersonClaim()
-    judged = nhs_number.parse(claim.nhs_number, profile=profile)
+    sent = [nhs_number.parse(claim.nhs_number, profile=profile)]
+    sent += [nhs_number.parse(number, profile=profile) for number in claim.other_numbers]
+    judged = next((one for one in sent if one.number), sent[0])
+    others = {keys.person(one.number): one.number for one in sent if one.number}
+    token = keys.person(judged.number) if judged.number else None
+    if token is not None:
+        del others[token]
     return Evidence(
         number=judged.outcome,
-        claim=replace(claim, nhs_number=judged.number),
-        number_token=keys.person(judged.number) if judged.number else None,
+        claim=replace(claim, nhs_number=judged.number, other_numbers=()),
+        number_token=token,
         demographic_token=demographic_token(keys, claim.family, claim.birth_date),
+        others=others,
     )
 
 
@@ -70,6 +93,11 @@ def demographic_token(keys: Keys, family: str | None, birth_date: str | None) ->
     if not name or birth_date is None or not _DAY.fullmatch(birth_date):
         return None
     return keys.token("demographic", name, birth_date)
+
+
+def number_fingerprint(token: str) -> str:
+    """What makes two questions for a number the same."""
+    return f"get:{token}"
 
 
 def search_fingerprint(keys: Keys, evidence: Evidence) -> str:
@@ -105,6 +133,18 @@ def known_person(
         demographic_tokens=tuple(sorted(token for token in tokens if token)),
         verified_at=verified_at,
         keep_until=keep_until,
+    )
+
+
+def freshest(
+    held: KnownPerson, person: KnownPerson, until: datetime, *, flagged_at: datetime | None
+) -> KnownPerson:
+    """Two states of one person as one, kept until then at least; `flagged_at` if now flagged."""
+    return replace(
+        person if person.verified_at >= held.verified_at else held,
+        keep_until=max(held.keep_until, person.keep_until, until),
+        flagged=held.flagged or flagged_at is not None,
+        flagged_at=flagged_at or held.flagged_at,
     )
 
 

@@ -14,7 +14,7 @@ from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.uploads import Answer
 from streams.identity import release
-from streams.identity.answers import MALFORMED, NO_EVIDENCE, acceptance
+from streams.identity.answers import MALFORMED, NO_EVIDENCE, acceptance, worded
 from streams.identity.evidence import Evidence, standing
 from streams.identity.ladder import FLAG
 from streams.identity.ledger import FOR_EVER, NEW, Ledger
@@ -126,6 +126,9 @@ def hold(
     answer, held = acceptance(
         restricted=person.restricted, superseded=superseded, authority=authority
     )
+    if held:
+        ends = _midnight(event.record.end) is not None
+        answer = worded(answer, event.record, ends=ends)
     ledger.answer(row, answer)
     if not held:
         ledger.transition(

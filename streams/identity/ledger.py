@@ -30,6 +30,8 @@ from streams.identity.evidence import (
     Reported,
     Standing,
     evidence_of,
+    freshest,
+    number_fingerprint,
     search_fingerprint,
     standing,
 )
@@ -125,13 +127,12 @@ class Ledger:
 
     def event(self, row: ClaimRow) -> Reported:
         """The reported event. Raises `ContractError` if retention has emptied it."""
-        event = self._events.get(row.reported_event_id)
-        if event is None:
+        if row.reported_event_id not in self._events:
             decoded = codec.decode(row.event)
             if not isinstance(decoded, AttendanceReported | FlagSubmitted):
                 raise ContractError("A claim holds an event that is not a reported one.")
-            event = self._events[row.reported_event_id] = decoded
-        return event
+            self._events[row.reported_event_id] = decoded
+        return self._events[row.reported_event_id]
 
     def evidence(self, row: ClaimRow) -> Evidence:
         """What the claim says of its person."""
@@ -146,6 +147,15 @@ class Ledger:
             found = evidence_of(event.claim, keys=limits.keys, profile=limits.profile)
             self._evidence[event.event_id] = found
         return found
+
+    def restate(self, event: Reported, evidence: Evidence) -> None:
+        """Another of the event's numbers is in front (`streams.identity.numbers`)."""
+        self._events[event.event_id], self._evidence[event.event_id] = event, evidence
+        row, token = self._claims.get(event.event_id), evidence.number_token
+        if row is not None and token is not None:
+            body = codec.encode(replace(event, message=b""))
+            self._claims[event.event_id] = replace(row, number_token=token, event=body)
+            self._by_token[token].add(event.event_id)
 
     def person(self, person: str | None) -> KnownPerson | None:
         """A known person."""
@@ -195,12 +205,15 @@ class Ledger:
         person: KnownPerson | None = None,
         basis: str = "",
         priority: int | None = None,
+        stands: bool = False,
     ) -> None:
-        """Decide a claim (anew): retraction and assertion as far as the answer changed."""
+        """Decide a claim (anew). `stands`: an unresolved one stays asserted of whom it was."""
         event_id, before = row.reported_event_id, self._claims[row.reported_event_id]
         event, revision = self.event(before), before.revision
-        named = before.person if before.state.asserted else None
+        named = before.person
         names = person.person if person is not None and state.asserted else None
+        if stands and state is ClaimState.UNRESOLVED:
+            names = named
         if named is not None and named != names:
             revision += 1
             self._say(before, event, self._known(named), revision, Assertion.RETRACTED, rule, basis)
@@ -265,14 +278,8 @@ class Ledger:
         """Hold a person in the local index until then; True if a plan is new to them."""
         known = self._persons.get(person.person)
         held = known or person
-        fresher = person if person.verified_at >= held.verified_at else held
         newly = flagged and not held.flagged
-        now_held = replace(
-            fresher,
-            keep_until=max(held.keep_until, person.keep_until, until),
-            flagged=held.flagged or flagged,
-            flagged_at=self.now if flagged else held.flagged_at,
-        )
+        now_held = freshest(held, person, until, flagged_at=self.now if flagged else None)
         # An hour more or less is not worth a write for each event of a visit
         longer = now_held.keep_until > held.keep_until + timedelta(hours=1)
         if known is None or longer or flagged or now_held.verified_at > held.verified_at:
@@ -329,7 +336,7 @@ class Ledger:
     def fingerprint(self, evidence: Evidence) -> str:
         """The question a claim asks, single-flight."""
         if evidence.number_token is not None:
-            return f"get:{evidence.number_token}"
+            return number_fingerprint(evidence.number_token)
         return f"search:{search_fingerprint(self.limits.keys, evidence)}"
 
     def finish(self, trace: TraceRequest, outcome: str) -> None:

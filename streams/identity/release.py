@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from schemas.events import AttendanceReported, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
+from streams.identity import numbers
 from streams.identity.answers import NO_MATCH
 from streams.identity.evidence import occurred, perhaps_child, shared_local_id
 from streams.identity.ladder import FLAGGED
@@ -70,6 +71,8 @@ def go_provisionally(
         if mate.reported_event_id == row.reported_event_id:
             assert_provisional(ledger, row, person, rule, priority)
             continue
+        if mate.person == person.person and priority is None:
+            continue  # it stands, and nothing new is asked
         same_visit = mate.visit_id == row.visit_id and ledger.recent(mate)
         if mate.state is not ClaimState.WAITING and not (mate.state in _ENDED and same_visit):
             continue
@@ -130,6 +133,18 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
         return
     birth_date = ledger.evidence(row).claim.birth_date
     child = perhaps_child(birth_date, occurred(event), adult_age=ledger.limits.adult_age)
+    if row.person is not None and any(
+        mate.state is ClaimState.UNRESOLVED and mate.person == row.person
+        for mate in ledger.around(row)
+    ):
+        ledger.transition(
+            row,
+            ClaimState.UNRESOLVED,
+            "key-unresolved",
+            NhsNumberStatus.NEEDS_RESOLUTION,
+            stands=True,
+        )
+        return
     if event.arrival and child:
         ledger.transition(
             row, ClaimState.UNRESOLVED, "key-unresolved", NhsNumberStatus.NO_OR_MULTIPLE_MATCH
@@ -147,7 +162,10 @@ def backmatch(ledger: Ledger, person: KnownPerson) -> None:
         unsure = row.state is ClaimState.WAITING or row.state in _ENDED
         if not unsure or not ledger.recent(row):
             continue
+        row = numbers.choose_anew(ledger, row)
         stands = ledger.standing(row, person)
+        if row.person is not None and not stands.full:
+            continue  # it stands of another, whom nothing contradicted
         partial = stands.number_and_more or stands.all_but_number
         if stands.full:
             verify(ledger, row, person, "flag-backmatch", "local-index")

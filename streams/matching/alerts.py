@@ -17,11 +17,12 @@ from halyard import ids
 from schemas.events import AlertChange, AlertChanged, AlertContent, AlertFlag
 from stores.alerts import ACCEPTED, CLOSED, RAISED, WITHDRAWN, AlertRow
 from stores.flags import Flag
-from streams.matching.content import phones, redacted, standing_at
+from streams.matching.content import flags_on, phones, redacted, standing_at
 from streams.matching.desired import Deciding, Desired, PersonState, desire, digest
 from streams.matching.episodes import Episode, group
-from streams.matching.flags import Standing
+from streams.matching.flags import Standing, day
 
+FLAG_WITHDRAWN = "flag-withdrawn"
 CONTEXT_FOR = timedelta(hours=48)
 """How long after an arrival a changed call-back contact or count of earlier attendances alone
 makes a new version, or what a flag says beside being active (its end, ended ones);
@@ -228,7 +229,10 @@ def _withdrawn(
     deciding: Deciding,
 ) -> Change:
     hidden = restricted or alert.restricted
-    content = alert.content.content
+    shown = flags_on(flags, day(deciding.now))
+    if rule == FLAG_WITHDRAWN:  # a plan that stands only since is not what this alert was about
+        shown = tuple(flag for flag in shown if not flag.active)
+    content = replace(alert.content.content, flags=shown)
     if rule == "visit-cancelled":
         content = replace(content, visit_state="cancelled")
     if hidden:
@@ -289,7 +293,7 @@ def _why_withdrawn(
         return "restricted-not-verified"
     if alert.state == CLOSED or now - alert.arrival_received_at > CORRECTED_FOR:
         return None
-    return "flag-withdrawn"
+    return FLAG_WITHDRAWN
 
 
 def _why_raised(episode: Episode, flags: Sequence[Flag]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from schemas.events import AlertContent, AlertFlag
+from schemas.events import AlertContent, AlertFlag, PlanType
 from stores.directory import Directory
 from stores.flags import UNKNOWN_START, Flag
 from stores.visits import Visit
@@ -30,18 +30,35 @@ def alert_flags(flags: Iterable[Flag], episode: Episode) -> tuple[AlertFlag, ...
         if standings == {Standing.OUT}:
             continue
         active = Standing.ACTIVE in standings
-        # the last day by age is shown only once it has come: it would tell the birth date
-        end = flag.end if active else last_day(flag)
-        shown.append(
-            AlertFlag(
-                plan_type=flag.plan_type,
-                start=None if flag.start == UNKNOWN_START else flag.start.isoformat(),
-                end=None if end is None else end.isoformat(),
-                active=active,
-                local_id=flag.local_id,
-            )
-        )
-    return tuple(sorted(shown, key=lambda one: (one.plan_type, one.start or "")))
+        shown.append(_shown(flag, active=active))
+    return tuple(sorted(shown, key=_place))
+
+
+def flags_on(flags: Iterable[Flag], on: date) -> tuple[AlertFlag, ...]:
+    """One authority's `flags` as a withdrawal on the day `on` shows them: as they are then."""
+    standings = [(flag, standing(flag, on)) for flag in flags]
+    shown = [
+        _shown(flag, active=stands is Standing.ACTIVE)
+        for flag, stands in standings
+        if stands is not Standing.OUT
+    ]
+    return tuple(sorted(shown, key=_place))
+
+
+def _shown(flag: Flag, *, active: bool) -> AlertFlag:
+    # the last day by age is shown only once it has come: it would tell the birth date
+    end = flag.end if active else last_day(flag)
+    return AlertFlag(
+        plan_type=flag.plan_type,
+        start=None if flag.start == UNKNOWN_START else flag.start.isoformat(),
+        end=None if end is None else end.isoformat(),
+        active=active,
+        local_id=flag.local_id,
+    )
+
+
+def _place(shown: AlertFlag) -> tuple[PlanType, str]:
+    return shown.plan_type, shown.start or ""
 
 
 def standing_at(flag: Flag, arrival: Arrival) -> Standing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,10 @@ from tests.support.identity import CHILD
 from tests.support.identity_world import HOURS_49, World, person_of
 
 UNNUMBERED = replace(CHILD, nhs_number=None)
+OTHER = replace(CHILD, nhs_number=make.number(2), family="Visitor", given=("Una",))
+TWO_NUMBERS = replace(
+    CHILD, nhs_number=OTHER.nhs_number, other_numbers=(CHILD.nhs_number or "",), postcode=None
+)
 REUSED = "line was sent before with other content; send it under a new sequence"
 ADULT = PersonClaim(
     nhs_number=make.number(9), family="Elder", given=("Pat",), birth_date="1980-01-01"
@@ -251,3 +256,121 @@ async def test_an_arrival_without_a_number_is_found_by_search(world: World) -> N
         ("verified", "key-evidence"),
     ]
     assert [one.event for one in world.said()] == [arrival.event_id, leave.event_id]
+
+
+@pytest.mark.parametrize(
+    ("birth_date", "rule"), [(None, "birth_date_absent"), ("2016-03", "birth_date_partly")]
+)
+async def test_what_pds_neither_proves_nor_contradicts_keeps_its_provisional_alert(
+    world: World, birth_date: str | None, rule: str
+) -> None:
+    """Own number and names, birth date empty or partial: on the worklist, nothing taken back; the
+    visit's cancel follows; a complete birth date verifies them all and closes the entry."""
+    if birth_date is not None:
+        birth_date = (CHILD.birth_date or "")[:7]
+    await world.take(make.flag())
+    await world.trace()
+    claim = replace(CHILD, birth_date=birth_date)
+    arrival = make.attendance(claim)
+    cancel = make.attendance(PersonClaim(), kind=VisitEventKind.CANCEL)
+    await world.take(arrival)
+    await world.trace()
+    person = make.known().person
+    assert await world.states(arrival) == [("unresolved", f"pds.get.{rule}")]
+    assert world.holding()[arrival.event_id] == (person, "PROVISIONAL")
+    await world.take(cancel)
+    assert world.holding()[cancel.event_id] == (person, "PROVISIONAL")
+    assert {one.assertion for one in world.said()} == {"ASSERTED"}
+    await world.take(make.attendance(kind=VisitEventKind.UPDATE))
+    assert world.holding()[arrival.event_id] == (person, "VERIFIED")
+    assert world.holding()[cancel.event_id] == (person, "VERIFIED")
+    assert await world.value("select count(*) from worklist where closed_rule is null") == 0
+
+
+async def test_a_conflict_takes_back_what_stood_in_doubt(world: World) -> None:
+    """The visit's next message has another birth date under that number: a person looks, the
+    provisional assertion is taken back."""
+    await world.take(make.flag())
+    await world.trace()
+    arrival = make.attendance(replace(CHILD, birth_date=None))
+    await world.take(arrival)
+    await world.trace()
+    update = make.attendance(replace(CHILD, birth_date="2013-01-01"), kind=VisitEventKind.UPDATE)
+    await world.take(update)
+    await world.trace_all()
+    assert world.holding()[arrival.event_id] is None
+    assert [state for state, _ in await world.states(arrival)] == ["unresolved"]
+
+
+async def test_another_person_in_the_visit_does_not_end_the_doubt(world: World) -> None:
+    """Somebody else under the same local id and visit decides nothing about the child."""
+    await world.take(make.flag())
+    await world.trace()
+    arrival = make.attendance(replace(CHILD, birth_date=None))
+    await world.take(arrival)
+    await world.trace()
+    world.knows(person_of(OTHER))
+    await world.take(make.attendance(OTHER, kind=VisitEventKind.UPDATE))
+    await world.trace_all()
+    assert world.holding()[arrival.event_id] == (make.known().person, "PROVISIONAL")
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({"delete": "2026-02-01"}, "deleted: the plan is no longer held"),
+        (
+            {"end": "2026-02-01"},
+            "held: the NHS number is verified; the plan ends on the date given",
+        ),
+    ],
+)
+async def test_an_answer_says_what_a_deleting_or_ending_record_did(
+    world: World, changes: dict[str, Any], detail: str
+) -> None:
+    """CPR06, worded by what was done."""
+    await world.take(make.flag(**changes))
+    await world.trace()
+    assert await world.answers() == {1: "CPR06"}
+    assert await world.value("select detail from upload_answers") == detail
+
+
+@pytest.mark.parametrize("other_flagged", [False, True])
+async def test_the_own_number_behind_another_childs_is_found(
+    world: World, other_flagged: bool
+) -> None:
+    """Another's number first, the flagged child's own second: the child's, the other nobody's."""
+    world.knows(person_of(OTHER))
+    await world.take(make.flag(), *([make.flag(OTHER, line=2)] if other_flagged else []))
+    await world.trace_all()
+    arrival = make.attendance(TWO_NUMBERS)
+    await world.take(arrival)
+    assert await world.states(arrival) == [("verified", "local-index")]
+    assert world.holding()[arrival.event_id] == (make.known().person, "VERIFIED")
+
+
+async def test_the_own_number_is_asked_for_when_the_verification_is_old(world: World) -> None:
+    """Provisionally of the flagged child at once, by the second number; the GET confirms it."""
+    world.knows(person_of(OTHER))
+    await world.take(make.flag())
+    await world.trace()
+    world.now = make.NOW + HOURS_49
+    arrival = make.attendance(TWO_NUMBERS, received_at=world.now)
+    await world.take(arrival)
+    assert world.holding()[arrival.event_id] == (make.known().person, "PROVISIONAL")
+    await world.trace()
+    assert world.holding()[arrival.event_id] == (make.known().person, "VERIFIED")
+
+
+@pytest.mark.parametrize("traced", [False, True])
+async def test_a_later_flag_finds_the_own_number_behind_another(world: World, traced: bool) -> None:
+    """The arrival waits for, or was refused by, the other child's number: the flag releases it."""
+    world.knows(person_of(OTHER))
+    arrival = make.attendance(TWO_NUMBERS)
+    await world.take(arrival)
+    if traced:
+        await world.trace()
+        assert [state for state, _ in await world.states(arrival)] == ["unresolved"]
+    await world.take(make.flag())
+    await world.trace_all()
+    assert world.holding()[arrival.event_id] == (make.known().person, "VERIFIED")

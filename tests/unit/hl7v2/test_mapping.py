@@ -183,6 +183,7 @@ def test_odd_numbers_are_kept_and_marked() -> None:
     assert (wrong.claim.nhs_number, wrong.marks) == ("9990000019", ("nhs-number-invalid",))
     two = _event(_pid("9990000019^^^NHS~9990000026^^^NHS~9990000018^^^NHS"))
     assert (two.claim.nhs_number, two.marks) == ("9990000026", ("nhs-number-several",))
+    assert two.claim.other_numbers == ("9990000018",)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,9 @@ async def url(calls: list[str]) -> AsyncIterator[str]:
         routers=[routes(calls)],
         open_paths=["/open"],
         limits={
-            ("POST", "/stream"): Limit(100_000, seconds=5, idle_seconds=0.3),
+            ("POST", "/stream"): Limit(
+                100_000, seconds=5, idle_seconds=0.3, too_large="Cut it in two."
+            ),
             ("GET", "/fails/slow"): Limit(10, seconds=0.2),
         },
     )
@@ -190,6 +192,18 @@ async def test_an_announced_body_over_the_limit_is_413_before_the_route(
     is_problem(response, 413, "http.too_large")
     assert response.json()["limit_bytes"] == 2_000
     assert calls == []
+
+
+async def test_413_advises_what_the_route_can_do_about_it(client: httpx.AsyncClient) -> None:
+    """A stream of records can be cut in parts; one question cannot."""
+    details = []
+    for path in ("/stream", "/who"):
+        response = await client.post(path, content=b"x" * 100_001, headers=AUTHENTICATED)
+        is_problem(response, 413, "http.too_large")
+        details.append(response.json()["detail"])
+    assert "Cut it in two." in details[0]
+    assert "fields" in details[1]
+    assert "in two" not in details[1]
 
 
 async def test_an_unannounced_body_over_the_limit_is_413(client: httpx.AsyncClient) -> None:

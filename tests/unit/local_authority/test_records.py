@@ -100,6 +100,12 @@ def test_a_badly_formed_number_is_left_to_identity() -> None:
         (flag(start="2025-02-29"), {("start", "date.no_such_day")}),
         (flag(end="2025-01-05"), {("end", "date.end_before_start")}),
         (flag(birth_date="2026-03-11"), {("birth_date", "date.not_before_today")}),
+        (flag(birth_date="1899-12-31"), {("birth_date", "date.not_plausible")}),
+        (flag(start="1989-12-31"), {("start", "date.not_plausible")}),
+        (flag(start="2046-03-11"), {("start", "date.not_plausible")}),
+        (flag(end="9999-12-31"), {("end", "date.not_plausible")}),
+        (flag(delete="0206-03-01"), {("delete", "date.not_plausible")}),
+        (flag(delete="2046-03-11"), {("delete", "date.not_plausible")}),
         (flag(la_gss="E99000002"), {("la_gss", "la_gss.other_authority")}),
         (flag(nhs_number=None, family=None), {("nhs_number", "person.not_identifiable")}),
         (flag(family="x" * 201), {("family", "column.too_long")}),
@@ -142,6 +148,16 @@ def test_first_and_last_day_may_be_the_same_and_birth_may_be_today() -> None:
     """The bounds belong to what is allowed."""
     assert isinstance(parse(flag(end="2025-01-06")), Accepted)
     assert isinstance(parse(flag(birth_date="2026-03-10")), Accepted)
+    assert isinstance(parse(flag(birth_date="1900-01-01")), Accepted)
+    assert isinstance(parse(flag(start="1990-01-01", end="2046-03-10")), Accepted)
+
+
+def test_dates_are_bounded_also_on_a_leap_day() -> None:
+    """20 years after 29 February there may be no such day: the last bound is then 28 February."""
+    for end, taken in (("2100-02-28", True), ("2100-03-01", False)):
+        content = json.dumps(flag(start="2080-01-01", end=end)).encode()
+        parsed = parse_line(content, gss=NORTH, today=date(2080, 2, 29))
+        assert isinstance(parsed, Accepted) is taken
 
 
 VALUES = st.one_of(st.none(), st.text(max_size=30), st.integers(), st.booleans(), st.floats())

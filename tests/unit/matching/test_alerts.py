@@ -339,6 +339,48 @@ def test_a_deleted_flag_withdraws_one_that_ended_since_does_not() -> None:
     assert rules(world.turn()) == ["flag-withdrawn"]
 
 
+def test_a_withdrawal_shows_the_plans_as_they_are_now() -> None:
+    """Ended before the arrival: as ended, with its end. Deleted: not at all. To the hospital no
+    type is active any more.
+    """
+    ended = (flag(end=date(2026, 3, 1)),)
+    for now, shown in ((ended, [("2026-01-05", "2026-03-01", False)]), ((), [])):
+        world = World(visit(), flags=[flag()])
+        world.turn()
+        world.flags = now
+        (gone,) = world.turn()
+        alert, match = (orjson.loads(one.body) for one in notices(gone, DIRECTORY).deliveries)
+        assert gone.row.rule == "flag-withdrawn"
+        assert [(one["start"], one["end"], one["active"]) for one in alert["flags"]] == shown
+        assert match["plan_types"] == []
+
+
+def test_a_withdrawal_for_the_visits_sake_shows_the_plan_that_still_stands() -> None:
+    """Cancelled, or about somebody else: the plan is as active as it was, unless it ended since."""
+    for since, active in ((flag(), True), (flag(end=date(2026, 3, 10)), True)):
+        world = World(visit(), flags=[flag()])
+        world.turn()
+        world.flags = (since,)
+        (gone,) = world.put(visit(live=False, arrived=None, state="cancelled"))
+        (one,) = gone.row.content.content.flags
+        assert (one.active, one.end) == (active, since.end.isoformat() if since.end else None)
+    world.put(visit())
+    world.now += timedelta(days=2)
+    (gone,) = world.put(visit(person=person_of(OTHER_CHILD)))
+    (one,) = gone.row.content.content.flags
+    assert (gone.row.rule, one.active, one.end) == ("person-retracted", False, "2026-03-10")
+
+
+def test_a_plan_that_began_after_the_arrival_is_not_shown_in_its_flags_withdrawal() -> None:
+    """No active plan was left for the alert: one that stands only since is not part of it."""
+    world = World(visit(), flags=[flag()])
+    world.turn()
+    world.now += timedelta(days=5)
+    world.flags = (flag(start=date(2026, 3, 12), active_since=world.now),)
+    (gone,) = world.turn()
+    assert (gone.row.rule, gone.row.content.content.flags) == ("flag-withdrawn", ())
+
+
 def test_ending_a_plan_stirs_no_old_alert_and_deleting_it_only_those_of_30_days() -> None:
     """Three arrivals 90, 31 and 10 days ago, one an hour ago: an end date is told of the newest
     alone, and carried with the next change of an old one; a deletion withdraws what is recent.

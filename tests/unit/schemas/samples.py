@@ -51,6 +51,7 @@ CLAIM = PersonClaim(
     gender="9",
     postcode="ZZ99 3WZ",
     local_id="L1",
+    other_numbers=("9990000026",),
 )
 DETAIL = VisitDetail(
     patient_class="E",

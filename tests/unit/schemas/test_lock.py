@@ -138,7 +138,7 @@ def test_locking_refuses_a_breaking_change(tmp_path: Path, monkeypatch: pytest.M
     """`python -m schemas.lock` says what breaks and writes nothing."""
     file = tmp_path / "lock.json"
     entries = copy.deepcopy(lock.read())
-    entries[0]["schema"]["fields"].append({"name": "gone", "type": "string"})
+    entries[-1]["schema"]["fields"].append({"name": "gone", "type": "string"})
     text = json.dumps({"schemas": entries})
     file.write_text(text)
     with pytest.raises(ContractError, match="gone"):
