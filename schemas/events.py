@@ -40,6 +40,12 @@ class VisitEventKind(StrEnum):
     CANCEL = "CANCEL"  # A11 (A23)
     CANCEL_DISCHARGE = "CANCEL_DISCHARGE"  # A13
     NOT_USED = "NOT_USED"  # stored, changes nothing
+    PRE_ADMIT = "PRE_ADMIT"  # A05: a booking, never an arrival
+    LEAVE = "LEAVE"  # A21: gone on leave
+    RETURN = "RETURN"  # A22: back from leave
+    DEMOGRAPHICS = "DEMOGRAPHICS"  # A28, A31: about the person, not about a visit
+    MERGE = "MERGE"  # A34, A40: two of the hospital's patients are one
+    BIRTH = "BIRTH"  # a newborn's message, as an event of the mother it names (PID-21)
 
 
 class PlanType(StrEnum):
@@ -133,6 +139,10 @@ class VisitDetail:
     mode_of_arrival: str | None = None
     reason: str | None = field(default=None, repr=False)
     discharged_at: Moment | None = None
+    acuity: str | None = field(default=None, repr=False)
+    discharge_destination: str | None = None
+    # the hospital hides where this person is (ZU8-4): nobody is told department, site or address
+    location_shielded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +171,13 @@ class AttendanceReported:
     content_type: str = "x-application/hl7-v2+er7"
     charset: str = "us-ascii"
     message: bytes = field(default=b"", repr=False)
+    # of a MERGE: the retired patient (bus key, store key) and visit; the event's own are what stays
+    merged_person: str | None = None
+    merged_patient: str | None = None
+    merged_visit: uuid.UUID | None = None
+    # death indicators (PID-30, PID-29), recorded; nothing is decided by them here
+    death_indicated: bool = False
+    died_at: Moment | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +258,10 @@ class FlagSubmitted:
     count: int | None = None
     marks: tuple[str, ...] = ()
     message: bytes = field(default=b"", repr=False)
+    # of a TRAILER: keyed digest of the file's bytes, records refused at once, format of the file
+    file_digest: str | None = None
+    refused: int | None = None
+    file_format: str | None = None  # "jsonl", "csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +325,11 @@ class AlertContent:
     earlier_attendances: int  # at connected hospitals in 12 months
     callback_name: str | None
     callback_phone: str | None
+    acuity: str | None = field(default=None, repr=False)
+    departed_at: Moment | None = None
+    discharge_destination: str | None = None
+    birth: bool = False  # a birth to this mother was reported: the baby is to be confirmed
+    location_shielded: bool = False  # the hospital hides where; ring the call-back contact
 
 
 @dataclass(frozen=True, slots=True)

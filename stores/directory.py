@@ -10,11 +10,11 @@ import hashlib
 import hmac
 import ipaddress
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from halyard.errors import ConfigurationError
 
@@ -28,11 +28,27 @@ class _Entry(BaseModel):
 
 
 class Endpoint(_Entry):
-    """Where deliveries go: a webhook, signed with the secret of this name."""
+    """Where deliveries go: a webhook, signed with the secret of this name, or an HL7 v2 listener
+    (``mllp://host:port``, with TLS ``mllps://``) of a hospital's own system.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,60}$")
-    url: str = Field(pattern=r"^https?://")
-    secret: str
+    url: str = Field(pattern=r"^(https?|mllps?)://")
+    secret: str | None = None  # of a webhook: its name in the secrets file
+    # of an HL7 v2 listener: MSH-5 and MSH-6, what it calls itself
+    receiving_application: str = ""
+    receiving_facility: str = ""
+
+    @property
+    def mllp(self) -> bool:
+        """Whether HL7 v2 goes there, instead of a webhook."""
+        return self.url.startswith("mllp")
+
+    @model_validator(mode="after")
+    def _webhooks_are_signed(self) -> Self:
+        if not self.mllp and self.secret is None:
+            raise ValueError("a webhook needs `secret`, its name in the secrets file")
+        return self
 
 
 class Hospital(_Entry):
@@ -46,16 +62,61 @@ class Hospital(_Entry):
     departments: dict[str, str] = Field(default_factory=dict)  # local code -> name to show
 
 
+class Clause(_Entry):
+    """One way to arrive: every condition that is given must hold; codes as the sender writes them.
+
+    `name` says in each event and each dry run which clause decided.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
+    triggers: tuple[str, ...] = ("A01", "A04")
+    classes: tuple[str, ...] = ()  # PV1-2; Encounter.class as E (EMER), I (IMP), O (AMB)
+    admission_methods: tuple[str, ...] = ()  # PV1-4, NHS Data Dictionary
+    departments: tuple[str, ...] = ()  # the hospital's own codes, as PV1-3.1
+    sites: tuple[str, ...] = ()  # ODS codes, as PV1-3.4
+
+
+class ArrivalRule(_Entry):
+    """Which messages of a feed are arrivals: any clause of `arrive`, and none of `never`."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
+    arrive: tuple[Clause, ...] = Field(min_length=1)
+    never: tuple[Clause, ...] = ()
+
+
+DEFAULT_RULE = ArrivalRule(
+    name="default",
+    arrive=(
+        Clause(name="emergency-class", classes=("E",)),
+        Clause(
+            name="admission-method",
+            triggers=("A01",),
+            admission_methods=(
+                *("21", "22", "23", "24", "25", "28", "2A", "2B", "2C", "2D", "31", "32"),
+            ),
+        ),
+    ),
+)
+"""A registration or admission of class E; an admission with an emergency or maternity method (NHS
+Data Dictionary), so that maternity and direct-admission wards count."""
+
+
 class Feed(_Entry):
-    """One MLLP (or FHIR) stream of a hospital, known by what it says in MSH-3 and MSH-4."""
+    """One stream of a hospital: over MLLP, known by what it says in MSH-3 and MSH-4; or FHIR
+    messages, known by the sender's token and MessageHeader.source.endpoint.
+    """
 
     source: str = Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")
     organisation: OrganisationCode
-    facility: str  # MSH-4.1
+    transport: Literal["mllp", "fhir"] = "mllp"
+    facility: str = ""  # MSH-4.1; needed over MLLP
     application: str | None = None  # MSH-3.1; any if not given
+    endpoint: str | None = None  # of a FHIR feed: MessageHeader.source.endpoint; any if not given
     peers: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # networks it may connect from
+    # SHA-256 (hex) of client certificates, one of which the peer must show: needs TLS
+    certificates: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
     fallback_charset: str = "windows-1252"
-    arrival_rule: Literal["default"] = "default"
+    arrival_rule: str = "default"
     timezone: str = "Europe/London"
     # What a sender gets when the broker cannot take its message in time
     broker_away: Literal["close", "AR"] = "close"
@@ -82,6 +143,7 @@ class Credential(_Entry):
 
 
 class _File(_Entry):
+    arrival_rule: tuple[ArrivalRule, ...] = ()
     hospital: tuple[Hospital, ...] = ()
     feed: tuple[Feed, ...] = ()
     authority: tuple[Authority, ...] = ()
@@ -98,14 +160,36 @@ class Directory:
     authorities: dict[str, Authority]
     endpoints: dict[str, Endpoint]
     credentials: tuple[Credential, ...]
+    arrival_rules: dict[str, ArrivalRule] = field(default_factory=lambda: {"default": DEFAULT_RULE})
 
-    def feed_for(self, application: str, facility: str, address: str) -> Feed | None:
-        """The feed that sends with this MSH-3.1 and MSH-4.1 from this IP address, if any."""
+    def arrival_rule(self, feed: Feed) -> ArrivalRule:
+        """The rule of `feed`."""
+        return self.arrival_rules[feed.arrival_rule]
+
+    def fhir_feed(self, organisation: str, endpoint: str | None) -> Feed | None:
+        """The FHIR feed of the organisation (by its token) with this source endpoint, if any."""
+        for feed in self.feeds:
+            if feed.transport != "fhir" or feed.organisation != organisation:
+                continue
+            if feed.endpoint in (None, endpoint):
+                return feed
+        return None
+
+    def feed_for(
+        self, application: str, facility: str, address: str, certificate: str | None = None
+    ) -> Feed | None:
+        """The feed that sends with this MSH-3.1 and MSH-4.1 from this IP address, if any;
+        `certificate` is the SHA-256 (hex) of the certificate that the peer has shown.
+        """
         peer: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address)
         if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
             peer = peer.ipv4_mapped  # an IPv4 sender at a dual-stack listener
         for feed in self.feeds:
-            if feed.facility != facility or feed.application not in (None, application):
+            if feed.transport != "mllp" or feed.facility != facility:
+                continue
+            if feed.application not in (None, application):
+                continue
+            if feed.certificates and certificate not in feed.certificates:
                 continue
             if any(peer in ipaddress.ip_network(network) for network in feed.peers):
                 return feed
@@ -156,6 +240,7 @@ def _indexed(file: _File, path: Path) -> Directory:
         authorities={one.gss: one for one in file.authority},
         endpoints={one.name: one for one in file.endpoint},
         credentials=file.credential,
+        arrival_rules={"default": DEFAULT_RULE} | {one.name: one for one in file.arrival_rule},
     )
     wanted = [(f"hospital {one.ods}", one.contact_endpoint) for one in file.hospital]
     for authority in file.authority:
@@ -170,6 +255,7 @@ def _indexed(file: _File, path: Path) -> Directory:
         ("hospitals", [one.ods for one in file.hospital]),
         ("authorities", [one.gss for one in file.authority]),
         ("endpoints", [one.name for one in file.endpoint]),
+        ("arrival rules", [one.name for one in file.arrival_rule]),
     ):
         if twice := sorted({code for code in codes if codes.count(code) > 1}):
             raise ConfigurationError(f"{path}: {kind} listed twice: {', '.join(twice)}.")
@@ -184,6 +270,13 @@ def _indexed(file: _File, path: Path) -> Directory:
                 ) from None
         if feed.organisation not in directory.hospitals:
             raise ConfigurationError(f"{path}: feed {feed.source} names an unknown hospital.")
+        if feed.arrival_rule not in directory.arrival_rules:
+            raise ConfigurationError(
+                f"{path}: feed {feed.source} names arrival rule {feed.arrival_rule}, which is not "
+                "there."
+            )
+        if feed.transport == "mllp" and not feed.facility:
+            raise ConfigurationError(f"{path}: feed {feed.source} needs `facility`, its MSH-4.1.")
     if len({feed.source for feed in file.feed}) != len(file.feed):
         raise ConfigurationError(f"{path}: two feeds have the same source.")
     return directory

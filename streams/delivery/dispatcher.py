@@ -202,7 +202,7 @@ class Dispatcher:
             # Nothing to send to yet: it waits alone, until `_readdress` finds it an endpoint
             return Retry(NO_ENDPOINT, destination_down=False)
         endpoint = self._directory.endpoints.get(delivery.destination)
-        secret = self._secrets.get(endpoint.secret) if endpoint else None
+        secret = self._secrets.get(endpoint.secret) if endpoint and endpoint.secret else None
         if endpoint is None or secret is None:
             # Mended by whoever keeps the directory; until then the row waits, it is not lost
             log.error("endpoint_missing", destination=delivery.destination)

@@ -47,7 +47,7 @@ async def run(service: Service, settings: Settings) -> None:
     keys = load_keys(settings.security.secrets_file)
     directory = load_directory(settings.directory_file)
     for endpoint in directory.endpoints.values():
-        if not keys.webhook.get(endpoint.secret):
+        if endpoint.secret and not keys.webhook.get(endpoint.secret):
             raise ConfigurationError(
                 f"Endpoint {endpoint.name} is signed with secret {endpoint.secret}, which the "
                 "secrets file does not have under [webhook]; add it there."

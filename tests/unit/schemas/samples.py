@@ -61,6 +61,9 @@ DETAIL = VisitDetail(
     mode_of_arrival="1",
     reason="cough",
     discharged_at=MOMENT,
+    acuity="3",
+    discharge_destination="19",
+    location_shielded=True,
 )
 IDENTITY = Identity(
     person=PSEUDONYM,
@@ -98,6 +101,11 @@ CONTENT = AlertContent(
     earlier_attendances=2,
     callback_name="Safeguarding team",
     callback_phone="020 7946 0002",
+    acuity="3",
+    departed_at=MOMENT,
+    discharge_destination="19",
+    birth=True,
+    location_shielded=True,
 )
 
 SAMPLES: tuple[Event, ...] = (
@@ -123,6 +131,11 @@ SAMPLES: tuple[Event, ...] = (
         marks=("fallback-charset",),
         charset="windows-1252",
         message=b"MSH|^~\\&|\r",
+        merged_person=PSEUDONYM,
+        merged_patient=PSEUDONYM[::-1],
+        merged_visit=_id(20),
+        death_indicated=True,
+        died_at=MOMENT,
     ),
     AttendanceVerified(
         event_id=_id(3),
@@ -161,6 +174,9 @@ SAMPLES: tuple[Event, ...] = (
         record=RECORD,
         claim=CLAIM,
         count=4,
+        file_digest=PSEUDONYM,
+        refused=1,
+        file_format="csv",
         marks=("end-before-start",),
         message=b"{}",
     ),
