@@ -19,11 +19,17 @@ export UV_NO_PROGRESS := 1
 UV := .uv/bin/uv
 BIN := .venv/bin
 SOURCES := halyard schemas stores connectors streams flag_service sandbox tests $(wildcard bench)
-PYTEST := $(BIN)/coverage run -m pytest
+# docs/howto/test.md says how the tests are spread. Each worker measures its own part
+WORKERS := 2
+PYTEST := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)
 # The table only when the floor is missed
-COVERAGE = $(BIN)/coverage report > .coverage.txt && tail -n 1 .coverage.txt || { cat .coverage.txt; exit 1; }
+COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage report > build/coverage.txt \
+	&& tail -n 1 build/coverage.txt || { cat build/coverage.txt; exit 1; }
+# Arguments of tests.fuzz.run, as in: make fuzz FUZZ="--target er7 --seconds 60"
+FUZZ :=
 
-.PHONY: help setup lint mypy unit check pythons test test-full demo up bench format clean
+.PHONY: help setup lint mypy unit check newest pythons test test-full fuzz demo up bench bench-floods bench-upload format clean \
+	compose-demo compose-up compose-down local-docker
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,24 +69,34 @@ unit: setup
 check: setup ## Style, types, room imports, secrets, unit tests
 	@$(MAKE) -j 2 --output-sync=target lint unit
 
-# Unit tests on each other supported Python that is found here
-pythons: .venv/ready
+# Unit tests on the newest supported Python that is found here, and on each of them
+newest: TAIL := 1
+pythons: TAIL := +1
+newest pythons: .venv/ready
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-	.ci/pythons | while read -r version python; do
+	.ci/pythons | sort -V | tail -n $(TAIL) | while read -r version python; do
 		[ "$$version" != "$$own" ] || continue
 		echo "python $$version: $$python"
 		export UV_PROJECT_ENVIRONMENT=".venv-$$version"
 		$(UV) sync --quiet --locked --python "$$python" < /dev/null
-		".venv-$$version/bin/pytest" --quiet --durations=0 --durations-min=5 -p no:cacheprovider tests/unit < /dev/null
+		".venv-$$version/bin/pytest" --quiet --durations=0 --durations-min=5 -p no:cacheprovider -n $(WORKERS) tests/unit < /dev/null
 	done
 
-test: lint pythons ## All checks and tests, on every supported Python found
-	@$(PYTEST) -m "not slow"
+test: lint newest ## All checks and tests; unit tests on the newest Python found, too
+	@$(BIN)/coverage erase
+	$(PYTEST) -m "not slow"
 	$(COVERAGE)
 
-test-full: lint pythons ## The same, with the slow tests, and property tests drawn anew
-	@$(PYTEST) --hypothesis-profile=wide
+test-full: lint pythons ## The same on all Pythons, with slow tests, property tests drawn anew
+	@$(BIN)/coverage erase
+	$(PYTEST) --hypothesis-profile=wide
 	$(COVERAGE)
+
+fuzz: .uv/ready ## 20 minutes or 2 million inputs for each parser (an hour on two cores)
+	@python=$$(.ci/pythons --first)
+	export UV_PROJECT_ENVIRONMENT=.venv-fuzz
+	$(UV) sync --quiet --locked --group fuzz --python "$$python"
+	exec nice -n 19 .venv-fuzz/bin/python -m tests.fuzz.run $(FUZZ)
 
 demo: setup ## The main job in view; exits 0 if every step held
 	@exec $(BIN)/halyard demo
@@ -91,9 +107,28 @@ up: setup ## The whole system on this machine until Ctrl-C
 bench: setup ## Measure the spine (docs/performance.md says how to read it)
 	@exec $(BIN)/python -m bench.spine
 
+bench-floods: setup ## Measure a good MLLP sender beside a flood (docs/performance.md)
+	@exec $(BIN)/python -m bench.floods
+
+bench-upload: setup ## Measure flag files of 15,000 and 150,000 records (half an hour)
+	@exec $(BIN)/python -m bench.upload
+
+compose-demo: ## The main job in containers; exits 0 if every step held
+	@exec deploy/compose-demo
+
+compose-up: ## The whole system in containers, with the practice ones
+	@docker compose --profile practice up --build --detach --wait
+	docker compose --profile practice ps
+
+compose-down: ## Stop those containers (volumes stay: docker compose down --volumes removes them)
+	@docker compose --profile practice --profile tools down
+
+local-docker: ## A Docker engine and base images where none can be pulled (root; README beside it)
+	@exec deploy/local-docker/up
+
 format: setup ## Put imports and layout in order
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## Remove what the targets above made here (not the cache of jars, not data)
-	rm -rf .uv .venv .venv-3.* .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .uv .venv .venv-3.* .venv-fuzz .coverage .coverage.* build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -138,7 +138,7 @@ def _overview(phases: Sequence[Phase], echoes: Sequence[EchoPhase]) -> str:
             ],
         ),
     ]
-    return _table(["", *(_title(one) for one in phases)], ([name, *cells] for name, cells in rows))
+    return table(["", *(_title(one) for one in phases)], ([name, *cells] for name, cells in rows))
 
 
 def _cpu(results: Results) -> str:
@@ -160,7 +160,7 @@ def _cpu(results: Results) -> str:
         *(_number(one.cpu[HOP]) for one in echoes),
         _number(results.idle.get(HOP)),
     ]
-    return _table(
+    return table(
         ["", *(_title(one) for one in phases), "idle, ms/s"],
         [*(row(name) for name in _of_hub(hub)), total]
         + [row(name) for name in hub if name not in _of_hub(hub)]
@@ -189,11 +189,11 @@ def _stages(phase: Phase) -> str:
             rows.append(
                 [stage, f"{pace.messages:,}", _number(pace.per_second), _per_cpu(own)],
             )
-    return _table(["", "messages", "a second", "for a second of CPU"], rows)
+    return table(["", "messages", "a second", "for a second of CPU"], rows)
 
 
 def _hops(phases: Sequence[Phase]) -> str:
-    return _table(
+    return table(
         ["", *(_title(one) for one in phases)],
         [[name, *(_both(one.hops.get(name)) for one in phases)] for name in HOPS],
     )
@@ -232,7 +232,8 @@ def _number(value: float | None, digits: int = 0) -> str:
     return _NONE if value is None else f"{value:,.{digits}f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, its columns in line."""
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
 
@@ -247,16 +248,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([text(lines[0]), text(rule), *(text(line) for line in lines[1:])])
 
 
-def write_page(page: Path, text: str) -> None:
-    """Put `text` between the markers of `page`.
+def write_page(page: Path, text: str, *, begin: str = BEGIN, end: str = END) -> None:
+    """Put `text` between the markers `begin` and `end` of `page`.
 
     Raises `ConfigurationError` if the page or its markers are missing.
     """
     try:
-        before, rest = page.read_text().split(BEGIN)
-        _, after = rest.split(END)
+        before, rest = page.read_text().split(begin)
+        _, after = rest.split(end)
     except (OSError, ValueError):
         raise ConfigurationError(
-            f"{page} cannot be read, or lacks the two lines {BEGIN} and {END}; put them back."
+            f"{page} cannot be read, or lacks the two lines {begin} and {end}; put them back."
         ) from None
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")

@@ -64,19 +64,15 @@ def make_router(pool: Pool, directory: Directory, send: outbox.Send, clock: Cloc
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         state: Annotated[list[State] | None, Query()] = None,
     ) -> dict[str, Any]:
-        given = cursors.decode(after)
+        place = cursors.decode_change(after)
         async with transaction(pool) as connection:
-            rows = await alerts.list_for_organisation(
-                connection,
-                caller,
-                after=alerts.Cursor(*given) if given else None,
-                limit=limit,
-                states=state,
+            page = await alerts.page_for_organisation(
+                connection, caller, after=place, limit=limit, states=state, withheld=True
             )
         return {
-            "alerts": [_view(row, directory, caller) for row in rows],
-            "next": cursors.encode(rows[-1].changed_at, rows[-1].alert_id) if rows else after,
-            "more": len(rows) == limit,
+            "alerts": [view(row, directory, caller) for row in page.rows],
+            "next": cursors.encode_change(page.next),
+            "more": page.more,
         }
 
     @router.post("/alerts/{alert_id}/accept")
@@ -159,8 +155,17 @@ def _accepted(row: AlertRow, *, changed: bool) -> dict[str, Any]:
     }
 
 
-def _view(row: AlertRow, directory: Directory, caller: str) -> dict[str, Any]:
-    """An alert as a list shows it: without the number, and the authority's own id for itself."""
+def view(row: AlertRow, directory: Directory, caller: str) -> dict[str, Any]:
+    """An alert as a list shows it: without the number, and the authority's own id for itself. Of
+    one whose person has become restricted only that it is withheld from lists since.
+    """
+    if row.restricted:
+        return {
+            "alert_id": str(row.alert_id),
+            "version": row.version,
+            "state": "withheld",
+            "changed_at": _iso(row.withheld_at),
+        }
     body: dict[str, Any] = orjson.loads(alert_body(row.content, directory))
     del body["person"]
     if caller != row.authority:

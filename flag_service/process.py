@@ -10,6 +10,7 @@ from functools import partial
 
 from flag_service.app import create_app
 from flag_service.bus import Bus
+from flag_service.live import CHANNEL, Live
 from flag_service.status import Health, database_wrong
 from halyard.clock import system_clock
 from halyard.http import listen, serve
@@ -19,6 +20,7 @@ from halyard.service import Service
 from halyard.settings import Settings
 from halyard.telemetry import get_logger
 from stores.directory import load_directory
+from streams.delivery.listener import listen as listen_notify
 from streams.outbox_publisher import make_send, sweep_forever
 
 log = get_logger()
@@ -35,7 +37,10 @@ async def run(service: Service, settings: Settings) -> None:
     pool = make_pool(settings, name="serve")
     bus = Bus(settings)
     health = Health({"kafka": bus.wrong, "postgresql": lambda: database_wrong(pool)})
-    app = create_app(settings, pool, keys, directory, bus, system_clock, health=health)
+    lists = Live(pool, directory, service.stopping)
+    app = create_app(
+        settings, pool, keys, directory, bus, system_clock, health=health, live_lists=lists
+    )
     for part in health.parts:
         service.add_readiness(part, partial(health.reasons.get, part))
     port = listener.getsockname()[1]
@@ -48,6 +53,8 @@ async def run(service: Service, settings: Settings) -> None:
         await pool.open(wait=False)
         service.spawn(bus.connect(service.stopping), name="bus")
         service.spawn(health.watch(service.stopping), name="health")
+        database = settings.database.url.get_secret_value()
+        service.spawn(listen_notify(database, lists.hint, CHANNEL), name="alert-hints")
         service.spawn(sweep_forever(pool, make_send(bus, settings)), name="sweeper")
         await serve(
             app,

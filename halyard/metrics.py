@@ -11,8 +11,14 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 CounterName = Literal[
-    # frames read by the MLLP listener, by feed and answer (AA, AE, AR, none)
+    # messages read by the MLLP listener, by feed, kind (what it does to a visit; "refused" else)
+    # and answer (AA, AE, AR; CA, CE, CR; none)
     "halyard_hl7v2_messages_total",
+    # connections that the MLLP listener refused or ended, by reason (address, total, room, memory,
+    # handshake, slow, unread, idle)
+    "halyard_hl7v2_connections_ended_total",
+    # FHIR messages, by feed and answer (HTTP status)
+    "halyard_fhir_messages_total",
     # bytes kept because they could not be taken in, by transport and rule
     "halyard_rejected_total",
     # events a stage took from Kafka, by stage and result (fresh, repeat, dead_letter)
@@ -33,9 +39,15 @@ CounterName = Literal[
     "halyard_upload_lines_total",
     # HTTP requests of `halyard serve`, by route template and status
     "halyard_http_requests_total",
+    # live lists of alerts that ended, by reason (client, slow, time, stopping, database)
+    "halyard_alert_streams_ended_total",
 ]
 GaugeName = Literal[
     "halyard_hl7v2_connections",
+    # bytes that the MLLP listener holds for its connections
+    "halyard_hl7v2_buffered_bytes",
+    # unix time of the last message taken, by feed; at first that of the start
+    "halyard_hl7v2_last_message_timestamp_seconds",
     # trace requests waiting, by priority
     "halyard_trace_waiting",
     # oldest open worklist entry, seconds
@@ -48,6 +60,8 @@ GaugeName = Literal[
     "halyard_delivery_parked",
     # deliveries whose authority has registered no endpoint
     "halyard_delivery_without_endpoint",
+    # live lists of alerts that are open
+    "halyard_alert_streams",
     # 1 while the destination's breaker is open
     "halyard_delivery_breaker_open",
     # unix time of the last event taken, by stage
@@ -64,7 +78,10 @@ HistogramName = Literal[
 ]
 
 _LABELS: dict[str, tuple[str, ...]] = {
-    "halyard_hl7v2_messages_total": ("feed", "answer"),
+    "halyard_hl7v2_messages_total": ("feed", "kind", "answer"),
+    "halyard_hl7v2_connections_ended_total": ("reason",),
+    "halyard_hl7v2_last_message_timestamp_seconds": ("feed",),
+    "halyard_fhir_messages_total": ("feed", "answer"),
     "halyard_rejected_total": ("transport", "rule"),
     "halyard_stage_events_total": ("stage", "result"),
     "halyard_stage_batches_total": ("stage", "verdict"),
@@ -75,6 +92,7 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "halyard_outbox_published_total": ("topic",),
     "halyard_upload_lines_total": ("result",),
     "halyard_http_requests_total": ("route", "status"),
+    "halyard_alert_streams_ended_total": ("reason",),
     "halyard_trace_waiting": ("priority",),
     "halyard_delivery_breaker_open": ("destination",),
     "halyard_last_event_timestamp_seconds": ("stage",),

@@ -7,6 +7,7 @@ Start-up fails closed: a combination that would be unsafe is a `ConfigurationErr
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from enum import StrEnum
@@ -110,20 +111,60 @@ class DeliverySettings(_Section):
     breaker_seconds: float = 5.0
     poll_seconds: float = 1.0
     concurrency: int = 16
+    # HL7 v2 listeners (mllp:// and mllps:// endpoints): from connecting to their ACK
+    mllp_timeout_seconds: float = Field(default=10.0, gt=0)
+    # At once to one listener, one message on each; many take only one
+    mllp_connections: int = Field(default=1, ge=1, le=16)
+    mllp_idle_seconds: float = Field(default=30.0, gt=0)
+    mllp_facility: str = Field(default="HALYARD", pattern=r"^[A-Za-z0-9 ._-]{1,20}$")  # MSH-4
+    # mllps:// trusts these authorities (PEM; default: the machine's), and shows this certificate
+    mllp_ca_file: Path | None = None
+    mllp_certificate_file: Path | None = None
+    mllp_key_file: Path | None = None
 
 
 class Hl7v2Settings(_Section):
     """The MLLP listener."""
 
-    host: str = "127.0.0.1"  # a wider address needs TLS in front until mutual TLS is built
+    host: str = "127.0.0.1"  # production refuses a wider address without TLS
     port: int = 2575
+    # PEM files. With a certificate the listener speaks TLS (1.2 or newer) and nothing else
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    # With it every sender must show a certificate that one of these authorities has signed
+    tls_client_ca: Path | None = None
+    tls_required: bool = False  # refuse to start without TLS, on loopback too
     max_message_bytes: int = 1_000_000
-    max_connections: int = 200
+    # Messages in one frame with batch headers
+    max_batch_messages: int = Field(default=1_000, ge=1)
+    max_connections: int = Field(default=500, ge=1)
+    # Raise it for a load balancer that hides the senders' own addresses
+    max_connections_per_address: int = Field(default=200, ge=1)
+    # Over all connections: half for frames that are not complete yet, half for those in work
+    max_buffered_bytes: int = Field(default=64_000_000, ge=4_000_000)
+    # Refused messages an address may send for long; beyond, its connections are read more slowly
+    refusals_per_second: float = Field(default=20.0, gt=0)
     read_timeout_seconds: float = 30.0
     idle_timeout_seconds: float = 600.0
     # The broker's confirmation must come before the sender's own ACK time-out
     ack_timeout_seconds: float = 10.0
     max_in_flight: int = 64
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) is not (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; set both or neither")
+        if self.tls_certificate is None and (self.tls_required or self.tls_client_ca):
+            raise ValueError("TLS needs tls_certificate and tls_key; set them")
+        return self
+
+
+class FhirSettings(_Section):
+    """FHIR messages (`halyard serve`)."""
+
+    max_message_bytes: int = Field(default=1_000_000, ge=1_000)
+    max_entries: int = Field(default=100, ge=3)
+    max_depth: int = Field(default=32, ge=8, le=200)  # of JSON within JSON
 
 
 class HttpSettings(_Section):
@@ -134,8 +175,17 @@ class HttpSettings(_Section):
     max_body_bytes: int = 64_000
     max_upload_bytes: int = 200_000_000
     max_upload_line_bytes: int = 16_000
+    # Uploads that state an older Halyard-Client-Version are refused (CPF06)
+    oldest_client_version: str | None = Field(default=None, pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})*$")
     # /livez, /readyz and /metrics of every other process, on loopback; 0 = any free port
     health_port: int = 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
@@ -163,6 +213,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     delivery: DeliverySettings = DeliverySettings()
     hl7v2: Hl7v2Settings = Hl7v2Settings()
+    fhir: FhirSettings = FhirSettings()
     http: HttpSettings = HttpSettings()
 
     @model_validator(mode="after")
@@ -172,6 +223,11 @@ class Settings(BaseSettings):
                 raise ValueError("HALYARD_FAULT is for tests; unset it in production")
             if self.security.secrets_file is None:
                 raise ValueError("production needs HALYARD_SECURITY__SECRETS_FILE")
+            if not self.hl7v2.tls_certificate and not _is_loopback(self.hl7v2.host):
+                raise ValueError(
+                    "production listens for MLLP on loopback alone, or with TLS: set "
+                    "HALYARD_HL7V2__TLS_CERTIFICATE and HALYARD_HL7V2__TLS_KEY"
+                )
         if self.log_level.upper() not in {"INFO", "WARNING", "ERROR", "CRITICAL"}:
             # libraries write payloads and URLs at DEBUG
             raise ValueError("HALYARD_LOG_LEVEL must be INFO, WARNING, ERROR or CRITICAL")

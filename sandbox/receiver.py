@@ -5,9 +5,11 @@ What `sandbox.local_authority` and `sandbox.hospital_contact` share:
 - ``POST /webhook``  checks signature and time; a delivery id it knows gets 200 and is not taken
   twice (each arrival on the wire is in the journal all the same, marked as a repeat);
 - ``GET /received``  the journal, oldest first; ``?alert_id=`` and ``?kind=`` narrow it;
-- ``POST /sandbox/faults``  ``{"mode": "ok|500|slow|close|refuse", "count": 3}``: how to misbehave
-  for the next `count` webhooks (for ever if there is none). ``slow`` and ``close`` take the
-  webhook and lose the answer; ``500`` and ``refuse`` (422) do not take it.
+- ``POST /sandbox/faults``  ``{"mode": "500", "count": 3}``: how to misbehave for the next `count`
+  webhooks (for ever if there is none). ``slow`` and ``close`` take the webhook and lose the
+  answer; ``500`` and ``refuse`` (422) do not take it; ``wrong-secret`` checks the signature with
+  another secret, so that it answers 401; ``duplicates`` takes it (what else it means, the
+  authority says); ``ok`` ends it all.
 
 The journal is kept in memory and, if a path is given, as JSON lines that outlive a SIGKILL of
 this process. Nothing is logged: bodies name children.
@@ -18,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,10 +41,11 @@ from halyard import telemetry
 from halyard.clock import Clock, system_clock
 from halyard.errors import ConfigurationError
 
-MODES = frozenset({"ok", "500", "slow", "close", "refuse"})
+WRONG_SECRET, DUPLICATES = "wrong-secret", "duplicates"
+MODES = frozenset({"ok", "500", "slow", "close", "refuse", WRONG_SECRET, DUPLICATES})
 MAX_BODY_BYTES = 1_000_000
 _CLOSE = "halyard.close"
-_TAKES = frozenset({"ok", "slow", "close"})  # modes in which the webhook is taken
+_TAKES = frozenset({"ok", "slow", "close", DUPLICATES})  # modes in which the webhook is taken
 
 log = telemetry.get_logger()
 
@@ -72,6 +76,7 @@ class Receiver:
     slow_seconds: float = 10.0
     received: list[Received] = field(default_factory=list, repr=False)
     refused: int = 0  # webhooks that failed verification
+    on_taken: Callable[[Received], None] | None = None  # told of each that was not known
     _known: set[str] = field(default_factory=set, repr=False)
     _mode: str = "ok"
     _left: int | None = None
@@ -95,13 +100,22 @@ class Receiver:
             raise ConfigurationError(f"No mode {mode!r}; take one of {', '.join(sorted(MODES))}.")
         self._mode, self._left = mode, count
 
+    @property
+    def duplicates(self) -> bool:
+        """Whether it was told to do everything twice."""
+        return self._mode == DUPLICATES
+
     async def webhook(self, request: Request) -> Response:
         """``POST /webhook``."""
         body = await _body(request)
         if body is None:
             return JSONResponse({"title": "body too large"}, 413)
+        secret = self.secret
+        if self._mode == WRONG_SECRET:
+            self._next_mode()
+            secret = f"not {secret}"
         try:
-            verified = verify(request.headers, body, self.secret, self.clock())
+            verified = verify(request.headers, body, secret, self.clock())
             content = json.loads(body)
             alert_id, version = str(content["alert_id"]), int(content["version"])
         except WebhookRefused as error:
@@ -110,23 +124,24 @@ class Receiver:
         except (ValueError, KeyError, TypeError):
             self.refused += 1
             return JSONResponse({"title": "the body is not a payload that is known here"}, 400)
-        mode = self._next_mode()
         delivery_id = str(verified.delivery_id)
-        self._remember(
-            Received(
-                delivery_id=delivery_id,
-                alert_id=alert_id,
-                version=version,
-                kind=verified.event,
-                received_at=self.clock().astimezone(UTC).isoformat(),
-                repeat=delivery_id in self._known,
-                traceparent=request.headers.get("traceparent", ""),
-                answer=mode,
-                body_sha256=hashlib.sha256(body).hexdigest(),
-                body=content,
-            )
+        mode = self._next_mode()
+        entry = Received(
+            delivery_id=delivery_id,
+            alert_id=alert_id,
+            version=version,
+            kind=verified.event,
+            received_at=self.clock().astimezone(UTC).isoformat(),
+            repeat=delivery_id in self._known,
+            traceparent=request.headers.get("traceparent", ""),
+            answer=mode,
+            body_sha256=hashlib.sha256(body).hexdigest(),
+            body=content,
         )
+        self._remember(entry)
         if mode in _TAKES:
+            if delivery_id not in self._known and self.on_taken is not None:
+                self.on_taken(entry)
             self._known.add(delivery_id)
         if mode == "slow":
             await asyncio.sleep(self.slow_seconds)
@@ -171,9 +186,7 @@ class Receiver:
             count = asked.get("count")
             self.misbehave(str(asked["mode"]), None if count is None else int(count))
         except (ValueError, KeyError, TypeError, AttributeError, ConfigurationError):
-            return JSONResponse(
-                {"title": 'send {"mode": "ok|500|slow|close|refuse", "count": 1}'}, 422
-            )
+            return JSONResponse({"title": f"send mode ({', '.join(sorted(MODES))}) and count"}, 422)
         return JSONResponse({"mode": self._mode, "count": self._left})
 
 
@@ -249,16 +262,17 @@ async def serve(
     service: StoppableService,
     *,
     port: int,
-    host: str = "127.0.0.1",
+    host: str | None = None,
     on_ready: Callable[[int], None] = lambda port: None,
 ) -> None:
-    """Serve `app` on loopback until the service stops; `on_ready` gets the port (0: any free one).
+    """Serve `app` until the service stops; `on_ready` gets the port (0: any free one).
 
-    No access log: bodies and paths stay here.
+    On `host`, else ``HALYARD_SANDBOX_HOST`` (a container sets it), else loopback. No access log:
+    bodies and paths stay here.
 
     Raises `ConfigurationError` if the port is taken.
     """
-    listener = _listen(host, port)
+    listener = _listen(host or os.environ.get("HALYARD_SANDBOX_HOST", "127.0.0.1"), port)
     server = _Server(
         uvicorn.Config(
             app,

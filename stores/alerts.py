@@ -52,14 +52,30 @@ class AlertRow:
     answer: str | None = field(default=None, repr=False)
     closed_at: datetime | None = None
     withdrawn_at: datetime | None = None
+    withheld_at: datetime | None = None  # became restricted after others had been told of it
+    # the transaction that last wrote the row, by whatever statement: it orders the lists
+    changed_xid: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a list goes on: after this row."""
+    """Where a list goes on: after this row, as that transaction left it."""
 
-    changed_at: datetime
+    changed_xid: int
     alert_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Alerts by change, and the last place below which nothing can appear any more (rule 20).
+
+    `rows` after `settled` of them are shown early: they come again after `next`.
+    """
+
+    rows: tuple[AlertRow, ...]
+    settled: int
+    next: Cursor | None
+    more: bool
 
 
 async def lock_alert(connection: Connection, alert_id: uuid.UUID) -> AlertRow | None:
@@ -76,12 +92,14 @@ async def lock_for_persons(connection: Connection, persons: Iterable[str]) -> li
 
 
 async def mark_delivered(
-    connection: Connection, alert_id: uuid.UUID, at: datetime
+    connection: Connection, alert_id: uuid.UUID, at: datetime, *, of_round: int
 ) -> AlertRow | None:
-    """The alert reached its authority first at `at`. None if that was known (or implied by an
-    acceptance): then nothing changes and no receipt is due.
+    """The alert, as of the round `of_round`, reached its authority first at `at`. None if that was
+    known (or implied by an acceptance), or if a newer round wants a delivery of its own: then
+    nothing changes and no receipt is due.
     """
-    return await _rung(connection, "mark_delivered", {"alert_id": alert_id, "at": at})
+    values = {"alert_id": alert_id, "at": at, "round": of_round}
+    return await _rung(connection, "mark_delivered", values)
 
 
 async def mark_seen(connection: Connection, alert_id: uuid.UUID, at: datetime) -> AlertRow | None:
@@ -106,6 +124,47 @@ async def accept(
     return (row, False) if changed is None else (changed, True)
 
 
+async def page_for_organisation(
+    connection: Connection,
+    organisation: str,
+    *,
+    after: Cursor | None = None,
+    limit: int = 100,
+    states: Sequence[str] | None = None,
+    restricted: bool = False,
+    withheld: bool = False,
+) -> Page:
+    """Alerts that `organisation` may see, oldest change first: an authority its own, a hospital
+    those of its visits. `states` None means all. Restricted people's are left out; `restricted`
+    adds an authority's own, which no ordinary list may show; `withheld` those that lists showed
+    before (`withheld_at`), of whatever state, of which nothing may be shown but that.
+
+    Whatever commits later stands after `next`, however long its transaction has run.
+    """
+    cursor = await connection.execute(
+        _SQL["list_for_organisation"],
+        {
+            "organisation": organisation,
+            "after_xid": str(after.changed_xid) if after else None,
+            "after_id": after.alert_id if after else None,
+            "limit": limit,
+            "states": None if states is None else list(states),
+            "restricted": restricted,
+            "withheld": withheld,
+        },
+    )
+    found = await cursor.fetchall()
+    settled = sum(row.pop("settled") for row in found)
+    rows = tuple(_alert(row) for row in found)
+    last = rows[settled - 1] if settled else None
+    return Page(
+        rows=rows,
+        settled=settled,
+        next=Cursor(last.changed_xid, last.alert_id) if last else after,
+        more=settled == limit,
+    )
+
+
 async def list_for_organisation(
     connection: Connection,
     organisation: str,
@@ -115,22 +174,11 @@ async def list_for_organisation(
     states: Sequence[str] | None = None,
     restricted: bool = False,
 ) -> list[AlertRow]:
-    """Alerts that `organisation` may see, oldest change first: an authority its own, a hospital
-    those of its visits. `states` None means all. Restricted people's are left out; `restricted`
-    adds an authority's own, which no ordinary list may show.
-    """
-    cursor = await connection.execute(
-        _SQL["list_for_organisation"],
-        {
-            "organisation": organisation,
-            "after_at": after.changed_at if after else None,
-            "after_id": after.alert_id if after else None,
-            "limit": limit,
-            "states": None if states is None else list(states),
-            "restricted": restricted,
-        },
+    """The rows alone of `page_for_organisation`."""
+    page = await page_for_organisation(
+        connection, organisation, after=after, limit=limit, states=states, restricted=restricted
     )
-    return [_alert(row) for row in await cursor.fetchall()]
+    return list(page.rows)
 
 
 async def save(connection: Connection, rows: Sequence[AlertRow]) -> None:
@@ -158,6 +206,7 @@ def _alert(row: dict[str, Any]) -> AlertRow:
     return AlertRow(
         **{
             **row,
+            "changed_xid": int(row["changed_xid"]),
             "visit_ids": tuple(row["visit_ids"]),
             "content": codec.decode_as(AlertChanged, bytes(row["content"])),
         }

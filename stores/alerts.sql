@@ -8,7 +8,7 @@ select * from alerts where person = any(%(persons)s::text[]) order by alert_id f
 -- name: mark_delivered
 update alerts
 set delivered_at = %(at)s, version = version + 1, changed_at = greatest(changed_at, %(at)s)
-where alert_id = %(alert_id)s and delivered_at is null
+where alert_id = %(alert_id)s and delivered_at is null and round = %(round)s
 returning *
 
 -- name: mark_seen
@@ -27,14 +27,18 @@ where alert_id = %(alert_id)s and state = 'raised'
 returning *
 
 -- name: list_for_organisation
--- Restricted people are in no list: only the contact that their authority registered is told
-select * from alerts
+-- Restricted people are in no list: only the contact that their authority registered is told.
+-- Settled is what no running transaction can precede any more: a cursor goes no further
+select *, changed_xid < pg_snapshot_xmin(pg_current_snapshot()) as settled
+from alerts
 where (hospital = %(organisation)s or authority = %(organisation)s)
-    and (not restricted or (%(restricted)s and authority = %(organisation)s))
-    and (%(states)s::text[] is null or state = any(%(states)s::text[]))
-    and (%(after_at)s::timestamptz is null
-        or (changed_at, alert_id) > (%(after_at)s::timestamptz, %(after_id)s::uuid))
-order by changed_at, alert_id
+    and (not restricted or (%(restricted)s and authority = %(organisation)s)
+        or (%(withheld)s and withheld_at is not null))
+    and (%(states)s::text[] is null or state = any(%(states)s::text[])
+        or (%(withheld)s and restricted))
+    and (%(after_xid)s::xid8 is null
+        or (changed_xid, alert_id) > (%(after_xid)s::xid8, %(after_id)s::uuid))
+order by changed_xid, alert_id
 limit %(limit)s
 
 -- name: save
@@ -42,14 +46,14 @@ insert into alerts (
     alert_id, person, authority, hospital, source_patient, visit_ids, version, state, provisional,
     late, restricted, rule, content, content_digest, round, raised_at, changed_at,
     arrival_received_at, delivered_at, seen_at, accepted_at, accepted_by, answer, closed_at,
-    withdrawn_at, traceparent
+    withdrawn_at, withheld_at, traceparent
 )
 values (
     %(alert_id)s, %(person)s, %(authority)s, %(hospital)s, %(source_patient)s, %(visit_ids)s,
     %(version)s, %(state)s, %(provisional)s, %(late)s, %(restricted)s, %(rule)s, %(content)s,
     %(content_digest)s, %(round)s, %(raised_at)s, %(changed_at)s, %(arrival_received_at)s,
     %(delivered_at)s, %(seen_at)s, %(accepted_at)s, %(accepted_by)s, %(answer)s, %(closed_at)s,
-    %(withdrawn_at)s, %(traceparent)s
+    %(withdrawn_at)s, %(withheld_at)s, %(traceparent)s
 )
 on conflict (alert_id) do update set
     visit_ids = excluded.visit_ids, version = excluded.version, state = excluded.state,
@@ -59,4 +63,4 @@ on conflict (alert_id) do update set
     arrival_received_at = excluded.arrival_received_at, delivered_at = excluded.delivered_at,
     seen_at = excluded.seen_at, accepted_at = excluded.accepted_at,
     accepted_by = excluded.accepted_by, answer = excluded.answer, closed_at = excluded.closed_at,
-    withdrawn_at = excluded.withdrawn_at
+    withdrawn_at = excluded.withdrawn_at, withheld_at = excluded.withheld_at

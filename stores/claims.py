@@ -14,6 +14,8 @@ from schemas.events import NhsNumberStatus
 
 _SQL = load_queries("stores", "claims.sql")
 
+_MERGED = "merged"  # not a claim's state: see the query `scope`
+
 EventKind = Literal["attendance", "flag"]
 
 
@@ -72,7 +74,8 @@ class ClaimRow:
 class Reach:
     """Where to look for claims: keys, visits, and tokens of newly flagged people (back-match).
 
-    `since` bounds it, save for what is open, and for whom events of `visits` are asserted of.
+    `since` bounds it, save for what is open, and for whom events of `visits` (and, where a birth
+    is told, of `mothers`' keys) are asserted of.
     """
 
     keys: frozenset[str]
@@ -80,6 +83,7 @@ class Reach:
     numbers: frozenset[str]
     demographics: frozenset[str]
     since: datetime
+    mothers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,16 @@ class Touched:
 _COLUMNS = tuple(item.name for item in fields(ClaimRow))
 
 
-async def scope(connection: Connection, reach: Reach) -> list[Touched]:
-    """What `load` would give, as lockable names."""
+async def scope(connection: Connection, reach: Reach) -> tuple[list[Touched], frozenset[str]]:
+    """What `load` would give, as lockable names; and which keys in reach took part in a merge."""
     cursor = await connection.execute(_SQL["scope"], _parameters(reach))
-    return [
-        Touched(**{**row, "state": ClaimState(row["state"])}) for row in await cursor.fetchall()
+    rows = await cursor.fetchall()
+    touched = [
+        Touched(**{**row, "state": ClaimState(row["state"])})
+        for row in rows
+        if row["state"] != _MERGED
     ]
+    return touched, frozenset(row["key"] for row in rows if row["state"] == _MERGED)
 
 
 async def load(connection: Connection, reach: Reach) -> list[ClaimRow]:
@@ -134,6 +142,7 @@ def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime]:
         "numbers": sorted(reach.numbers),
         "demographics": sorted(reach.demographics),
         "since": reach.since,
+        "mothers": sorted(reach.mothers),
     }
 
 

@@ -24,6 +24,17 @@ union all
 select key, visit_id, person, number_token, demographic_token, state from claims
 where visit_id = any(%(visits)s::uuid[]) and received_at <= %(since)s
     and (state in ('waiting', 'provisional', 'verified') or person is not null)
+union all
+-- a mother's claims: she may have been there for long when her child is born
+select key, visit_id, person, number_token, demographic_token, state from claims
+where key = any(%(mothers)s::text[]) and state = 'verified'
+    and received_at between %(since)s::timestamptz - interval '300 days' and %(since)s
+union all
+-- keys that took part in a merge: their family is to be looked at too
+select near.key, null, null, null, null, 'merged'
+from (select key from direct union select unnest(%(keys)s::text[])) as near
+where exists (select from merges where retired_key = near.key)
+    or exists (select from merges where surviving_key = near.key)
 
 -- name: load
 with direct as (
@@ -51,6 +62,10 @@ with direct as (
     select reported_event_id from claims
     where visit_id = any(%(visits)s::uuid[])
         and (state in ('waiting', 'provisional', 'verified') or person is not null)
+    union
+    select reported_event_id from claims
+    where key = any(%(mothers)s::text[]) and state = 'verified'
+        and received_at between %(since)s::timestamptz - interval '300 days' and %(since)s
 )
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
        revision, number_token, demographic_token, received_at, decided_at, traceparent, event
@@ -72,6 +87,7 @@ from unnest(%(reported_event_id)s::uuid[], %(key)s::text[], %(event_kind)s::text
         place)
 order by place
 on conflict (reported_event_id) do update set
+    key = excluded.key,
     state = excluded.state,
     rule = excluded.rule,
     indicator = excluded.indicator,

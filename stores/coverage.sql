@@ -5,6 +5,7 @@ select u.authority, max(u.received_at) as last_file_at,
      where w.organisation = u.authority and w.event_kind = 'flag' and w.closed_at is null)
         as unmatched_records
 from uploads u
+where u.file_rule is null -- a file that could not be read says nothing
 group by u.authority
 
 -- name: known_number

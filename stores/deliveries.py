@@ -46,6 +46,7 @@ class Delivery:
     destination: str  # endpoint name of the directory
     alert_id: uuid.UUID
     version: int  # of the alert
+    round: int  # of the alert, when it was written
     kind: str  # alert, match, receipt
     body: bytes = field(repr=False)
     attempts: int  # this one included
@@ -155,6 +156,7 @@ def _delivery(row: Mapping[str, Any], *, probe: bool) -> Delivery:
         destination=row["destination"],
         alert_id=row["alert_id"],
         version=row["version"],
+        round=row["round"],
         kind=row["kind"],
         body=bytes(row["body"]),
         attempts=row["attempts"],

@@ -98,7 +98,7 @@ set state = case when c.stale then 'superseded' else d.state end,
     attempts = d.attempts + case when c.stale then 0 else 1 end
 from candidate c
 where d.delivery_id = c.delivery_id
-returning d.delivery_id, d.destination, d.alert_id, d.version, d.kind, d.body, d.attempts,
+returning d.delivery_id, d.destination, d.alert_id, d.version, d.round, d.kind, d.body, d.attempts,
           d.event_id, d.traceparent, d.state, d.position
 
 -- name: delivered

@@ -24,6 +24,7 @@ class DeliveryRow:
     destination: str  # endpoint name of the directory, or none:<gss>, none-restricted:<gss>
     alert_id: uuid.UUID
     version: int
+    round: int  # of the alert: whose answer it asks for
     kind: str
     body: bytes = field(repr=False)
     event_id: uuid.UUID  # what caused it

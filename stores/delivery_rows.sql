@@ -1,6 +1,11 @@
 -- name: add
-insert into deliveries (delivery_id, destination, alert_id, version, kind, body, due_at, event_id, traceparent)
-values (%(delivery_id)s, %(destination)s, %(alert_id)s, %(version)s, %(kind)s, %(body)s, %(due_at)s, %(event_id)s, %(traceparent)s)
+insert into deliveries (
+    delivery_id, destination, alert_id, version, round, kind, body, due_at, event_id, traceparent
+)
+values (
+    %(delivery_id)s, %(destination)s, %(alert_id)s, %(version)s, %(round)s, %(kind)s, %(body)s,
+    %(due_at)s, %(event_id)s, %(traceparent)s
+)
 
 -- name: drop_unsent
 -- What a now restricted alert still had to send to anyone but the contact for restricted people

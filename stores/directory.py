@@ -13,8 +13,9 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from halyard.errors import ConfigurationError
 
@@ -62,18 +63,29 @@ class Hospital(_Entry):
     departments: dict[str, str] = Field(default_factory=dict)  # local code -> name to show
 
 
+def _capitals(code: str) -> str:
+    text = code.strip().upper()
+    if not text:
+        raise ValueError("an empty code can never be met; leave it out")
+    return text
+
+
+_Codes = tuple[Annotated[str, AfterValidator(_capitals)], ...]
+
+
 class Clause(_Entry):
-    """One way to arrive: every condition that is given must hold; codes as the sender writes them.
+    """One way to arrive: every condition that is given must hold; codes as the sender writes them,
+    compared in capitals and without spaces around them.
 
     `name` says in each event and each dry run which clause decided.
     """
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
-    triggers: tuple[str, ...] = ("A01", "A04")
-    classes: tuple[str, ...] = ()  # PV1-2; Encounter.class as E (EMER), I (IMP), O (AMB)
-    admission_methods: tuple[str, ...] = ()  # PV1-4, NHS Data Dictionary
-    departments: tuple[str, ...] = ()  # the hospital's own codes, as PV1-3.1
-    sites: tuple[str, ...] = ()  # ODS codes, as PV1-3.4
+    triggers: _Codes = ("A01", "A04")
+    classes: _Codes = ()  # PV1-2; Encounter.class as E (EMER), I (IMP), O (AMB)
+    admission_methods: _Codes = ()  # PV1-4, NHS Data Dictionary
+    departments: _Codes = ()  # the hospital's own codes, as PV1-3.1
+    sites: _Codes = ()  # ODS codes, as PV1-3.4
 
 
 class ArrivalRule(_Entry):
@@ -90,15 +102,33 @@ DEFAULT_RULE = ArrivalRule(
         Clause(name="emergency-class", classes=("E",)),
         Clause(
             name="admission-method",
-            triggers=("A01",),
+            triggers=("A01", "A06"),
             admission_methods=(
                 *("21", "22", "23", "24", "25", "28", "2A", "2B", "2C", "2D", "31", "32"),
             ),
         ),
     ),
 )
-"""A registration or admission of class E; an admission with an emergency or maternity method (NHS
-Data Dictionary), so that maternity and direct-admission wards count."""
+"""A registration or admission of class E; an admission, also of an outpatient (A06), with an
+emergency or maternity method (NHS Data Dictionary), so that maternity and direct-admission wards
+count."""
+
+
+def _charset(name: str) -> str:
+    try:
+        if b"MSH".decode(name) == "MSH":
+            return name
+    except (LookupError, UnicodeDecodeError):
+        pass  # said below
+    raise ValueError("no character set with ASCII in it that Python knows; use windows-1252")
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("no time zone; use Europe/London") from None
+    return name
 
 
 class Feed(_Entry):
@@ -115,9 +145,13 @@ class Feed(_Entry):
     peers: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # networks it may connect from
     # SHA-256 (hex) of client certificates, one of which the peer must show: needs TLS
     certificates: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
-    fallback_charset: str = "windows-1252"
+    fallback_charset: Annotated[str, AfterValidator(_charset)] = "windows-1252"
     arrival_rule: str = "default"
-    timezone: str = "Europe/London"
+    # OBX-3 codes of the hospital whose OBX-5 is the chief complaint, or the acuity at triage;
+    # the defaults are LOINC's: chief complaint (reported, narrative), acuity assessment
+    chief_complaint_codes: _Codes = ("8661-1", "10154-3")
+    acuity_codes: _Codes = ("11283-9",)
+    timezone: Annotated[str, AfterValidator(_timezone)] = "Europe/London"
     # What a sender gets when the broker cannot take its message in time
     broker_away: Literal["close", "AR"] = "close"
 
@@ -167,13 +201,18 @@ class Directory:
         return self.arrival_rules[feed.arrival_rule]
 
     def fhir_feed(self, organisation: str, endpoint: str | None) -> Feed | None:
-        """The FHIR feed of the organisation (by its token) with this source endpoint, if any."""
+        """The FHIR feed of the organisation (by its token) with this source endpoint, else one that
+        names none, if any.
+        """
+        named, any_endpoint = None, None
         for feed in self.feeds:
             if feed.transport != "fhir" or feed.organisation != organisation:
                 continue
-            if feed.endpoint in (None, endpoint):
-                return feed
-        return None
+            if feed.endpoint is None:
+                any_endpoint = any_endpoint or feed
+            elif feed.endpoint == endpoint:
+                named = named or feed
+        return named or any_endpoint
 
     def feed_for(
         self, application: str, facility: str, address: str, certificate: str | None = None

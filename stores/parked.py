@@ -20,10 +20,14 @@ class ParkedKey:
     candidate: str | None = None
 
 
-async def load(connection: Connection, keys: Iterable[str]) -> list[ParkedKey]:
-    """Which of `keys` are parked. The caller holds their locks."""
+async def load(
+    connection: Connection, keys: Iterable[str]
+) -> tuple[list[ParkedKey], frozenset[str]]:
+    """Which of `keys` are parked, and which took part in a merge. The caller holds their locks."""
     cursor = await connection.execute(_SQL["load"], {"keys": sorted(set(keys))})
-    return [ParkedKey(**row) for row in await cursor.fetchall()]
+    rows = await cursor.fetchall()
+    parked = [ParkedKey(**row) for row in rows if row["trace_id"] is not None]
+    return parked, frozenset(row["key"] for row in rows if row["trace_id"] is None)
 
 
 async def behind(connection: Connection, trace_id: uuid.UUID) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 
 from halyard.postgres import Connection, load_queries
 
@@ -34,6 +35,21 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Trailer:
+    """What the end of a file says of it.
+
+    `expected` lines are to be answered; `refused` ones were refused at once. `digest` (keyed) is
+    None and `rule` set if the file as a whole was refused.
+    """
+
+    expected: int
+    refused: int = 0
+    format: str | None = None
+    digest: str | None = None
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UploadRow:
     """An upload: complete when `expected` (told by its trailer) lines are answered."""
 
@@ -42,7 +58,22 @@ class UploadRow:
     sequence: int
     received_at: datetime
     expected: int | None
-    answered: int
+    refused: int = 0
+    file_format: str | None = None
+    file_rule: str | None = None
+    reused: bool = False  # another file came under the same sequence
+    repeat_of: uuid.UUID | None = None  # an upload of the same bytes in the 30 days before
+    sender_sequence: int | None = None  # the sender's own number, if the files have one
+    sequence_before: int | None = None  # the highest number below it that is known
+    late: bool = False  # a higher number came before
+    pds_away: bool = False  # PDS does not answer at this moment
+    counts: Mapping[str, int] = field(default_factory=dict)  # answers by code
+    held: int = 0  # answers that mean "held"
+
+    @property
+    def answered(self) -> int:
+        """Lines with an answer."""
+        return sum(self.counts.values())
 
     @property
     def complete(self) -> bool:
@@ -106,9 +137,19 @@ async def register(
     }
 
 
-async def expect(connection: Connection, upload_id: uuid.UUID, expected: int) -> None:
-    """The trailer told how many lines the upload has."""
-    await connection.execute(_SQL["expect"], {"upload_id": upload_id, "expected": expected})
+async def expect(connection: Connection, upload_id: uuid.UUID, trailer: Trailer) -> None:
+    """The end of the upload has come."""
+    await connection.execute(
+        _SQL["expect"],
+        {
+            "upload_id": upload_id,
+            "expected": trailer.expected,
+            "refused": trailer.refused,
+            "format": trailer.format,
+            "digest": trailer.digest,
+            "rule": trailer.rule,
+        },
+    )
 
 
 async def answer(
@@ -158,7 +199,14 @@ async def get(connection: Connection, upload_id: uuid.UUID) -> UploadRow | None:
     """An upload, None if it is not known (yet)."""
     cursor = await connection.execute(_SQL["upload"], {"upload_id": upload_id})
     row = await cursor.fetchone()
-    return None if row is None else UploadRow(**row)
+    if row is None:
+        return None
+    counted = await (await connection.execute(_SQL["counts"], {"upload_id": upload_id})).fetchall()
+    return UploadRow(
+        **row,
+        counts={one["code"]: one["amount"] for one in sorted(counted, key=itemgetter("code"))},
+        held=sum(one["held"] for one in counted),
+    )
 
 
 async def answers(

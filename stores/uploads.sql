@@ -21,7 +21,12 @@ join unnest(%(uploads)s::uuid[], %(lines)s::integer[]) as given (upload_id, line
     on given.upload_id = upload_answers.upload_id and given.line = upload_answers.line
 
 -- name: expect
-update uploads set expected = %(expected)s where upload_id = %(upload_id)s
+-- a file that was refused as a whole gives its sequence back
+update uploads set expected = %(expected)s, refused = %(refused)s, file_format = %(format)s,
+    file_rule = %(rule)s::text,
+    reused = reused or coalesce(file_rule is null and file_digest <> %(digest)s::text, false),
+    file_digest = coalesce(case when file_rule is null then file_digest end, %(digest)s::text)
+where upload_id = %(upload_id)s
 
 -- name: answer
 update upload_answers set code = given.code, detail = given.detail, answered_at = %(now)s
@@ -37,10 +42,38 @@ update upload_answers set reported_event_id = %(event_id)s, code = %(code)s, ans
 where upload_id = %(upload_id)s and line = %(line)s
 
 -- name: upload
-select upload_id, authority, sequence, received_at, expected,
-       (select count(*) from upload_answers where upload_answers.upload_id = uploads.upload_id
-            and code is not null) as answered
-from uploads where upload_id = %(upload_id)s
+-- A sequence that is no time of receipt was given by the sender. What was missing may come yet, so
+-- repeats and gaps are told as they stand when asked
+select u.upload_id, u.authority, u.sequence, u.received_at, u.expected, u.refused, u.file_format,
+    u.file_rule, u.reused,
+    (select earlier.upload_id from uploads earlier
+     where earlier.authority = u.authority and earlier.file_digest = u.file_digest
+        and earlier.received_at > u.received_at - interval '30 days'
+        and (earlier.received_at, earlier.upload_id) < (u.received_at, u.upload_id)
+        and earlier.expected + earlier.refused > 0
+     order by earlier.received_at desc limit 1) as repeat_of,
+    sent.sequence as sender_sequence,
+    (select max(other.sequence) from uploads other
+     where other.authority = u.authority and other.sequence < sent.sequence
+        and other.sequence <> (extract(epoch from other.received_at) * 1000000)::bigint)
+        as sequence_before,
+    exists (select from uploads other
+     where other.authority = u.authority and other.sequence > sent.sequence
+        and other.received_at < u.received_at
+        and other.sequence <> (extract(epoch from other.received_at) * 1000000)::bigint) as late,
+    exists (select from pds_ration where breaker_until is not null) as pds_away
+from uploads u
+left join lateral (select u.sequence
+    where u.sequence <> (extract(epoch from u.received_at) * 1000000)::bigint) as sent on true
+where u.upload_id = %(upload_id)s
+
+-- name: counts
+select code, count(*) as amount,
+    count(*) filter (where code in ('CPR05', 'CPR06')
+        or code = 'CPR02' and detail not like 'not held%%') as held
+from upload_answers
+where upload_id = %(upload_id)s and code is not null
+group by code
 
 -- name: answers
 select upload_id, line, reported_event_id, local_id, code, detail, answered_at

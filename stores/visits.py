@@ -13,6 +13,7 @@ from schemas import codec
 from schemas.events import AttendanceVerified, Moment
 
 _SQL = load_queries("stores", "visits.sql")
+_MOMENTS = ("arrived", "departed")  # each three columns: …_at, …_offset, …_repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Visit:
     admission_method: str | None = None
     mode_of_arrival: str | None = None
     reason: str | None = field(default=None, repr=False)
+    acuity: str | None = field(default=None, repr=False)
+    departed: Moment | None = None  # only while the state is departed
+    discharge_destination: str | None = None
+    birth: bool = False  # of a baby: the person is the mother
+    location_shielded: bool = False
     also: str | None = None  # whom later provisional word names beside the verified `person`
     also_restricted: bool = False
 
@@ -111,15 +117,16 @@ async def save(connection: Connection, visits: Sequence[Visit], at: datetime) ->
     """Write the folded `visits` (each once) whole."""
     if not visits:
         return
-    arrived = [visit.arrived for visit in visits]
     values: dict[str, list[Any]] = {
         one.name: [getattr(visit, one.name) for visit in visits]
         for one in fields(Visit)
-        if one.name != "arrived"
+        if one.name not in _MOMENTS
     }
-    values["arrived_at"] = [one.utc if one else None for one in arrived]
-    values["arrived_offset"] = [one.offset_minutes if one else 0 for one in arrived]
-    values["arrived_repeated"] = [one.repeated_hour if one else False for one in arrived]
+    for name in _MOMENTS:
+        moments: list[Moment | None] = [getattr(visit, name) for visit in visits]
+        values[f"{name}_at"] = [one.utc if one else None for one in moments]
+        values[f"{name}_offset"] = [one.offset_minutes if one else 0 for one in moments]
+        values[f"{name}_repeated"] = [one.repeated_hour if one else False for one in moments]
     values["changed_at"] = [at] * len(visits)
     await connection.execute(_SQL["save"], values)
 
@@ -136,9 +143,8 @@ async def of_persons(
 
 
 def _visit(row: dict[str, Any]) -> Visit:
-    values = {key: value for key, value in row.items() if not key.startswith("arrived_")}
-    del values["changed_at"]
-    arrived = None
-    if row["arrived_at"] is not None:
-        arrived = Moment(row["arrived_at"], row["arrived_offset"], row["arrived_repeated"])
-    return Visit(**values, arrived=arrived)
+    del row["changed_at"]
+    for name in _MOMENTS:
+        at, offset, repeated = (row.pop(f"{name}_{one}") for one in ("at", "offset", "repeated"))
+        row[name] = None if at is None else Moment(at, offset, repeated)
+    return Visit(**row)

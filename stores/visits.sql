@@ -19,7 +19,8 @@ where excluded.revision > visit_events.revision
 insert into visits (
     visit_id, source_patient, person, hospital, live, state, arrived_at, arrived_offset,
     arrived_repeated, received_at, late, fresh, provisional, restricted, department, site_ods,
-    admission_method, mode_of_arrival, reason, also, also_restricted, changed_at
+    admission_method, mode_of_arrival, reason, also, also_restricted, acuity, departed_at,
+    departed_offset, departed_repeated, discharge_destination, birth, location_shielded, changed_at
 )
 select * from unnest(
     %(visit_id)s::uuid[], %(source_patient)s::text[], %(person)s::text[], %(hospital)s::text[],
@@ -28,7 +29,10 @@ select * from unnest(
     %(late)s::boolean[], %(fresh)s::boolean[], %(provisional)s::boolean[], %(restricted)s::boolean[],
     %(department)s::text[], %(site_ods)s::text[], %(admission_method)s::text[],
     %(mode_of_arrival)s::text[], %(reason)s::text[], %(also)s::text[],
-    %(also_restricted)s::boolean[], %(changed_at)s::timestamptz[])
+    %(also_restricted)s::boolean[], %(acuity)s::text[], %(departed_at)s::timestamptz[],
+    %(departed_offset)s::integer[], %(departed_repeated)s::boolean[],
+    %(discharge_destination)s::text[], %(birth)s::boolean[], %(location_shielded)s::boolean[],
+    %(changed_at)s::timestamptz[])
 on conflict (visit_id) do update set
     source_patient = excluded.source_patient, person = excluded.person,
     hospital = excluded.hospital, live = excluded.live, state = excluded.state,
@@ -38,7 +42,11 @@ on conflict (visit_id) do update set
     department = excluded.department, site_ods = excluded.site_ods,
     admission_method = excluded.admission_method, mode_of_arrival = excluded.mode_of_arrival,
     reason = excluded.reason, also = excluded.also,
-    also_restricted = excluded.also_restricted, changed_at = excluded.changed_at
+    also_restricted = excluded.also_restricted, acuity = excluded.acuity,
+    departed_at = excluded.departed_at, departed_offset = excluded.departed_offset,
+    departed_repeated = excluded.departed_repeated,
+    discharge_destination = excluded.discharge_destination, birth = excluded.birth,
+    location_shielded = excluded.location_shielded, changed_at = excluded.changed_at
 
 -- name: persons_of_visits
 select person from visits where visit_id = any(%(visit_ids)s::uuid[]) and person is not null

@@ -5,6 +5,9 @@ The services are taken from the first that is there: addresses in
 through testcontainers, our own embedded ones. Other ``HALYARD_*`` variables of the caller never
 reach a test: all are removed from the environment here, and the fixtures are the way to the
 addresses.
+
+With several workers (``-n 2``) one keeper has the services for all of them, a module runs whole on
+one worker, and each worker measures its own coverage if the run does.
 """
 
 from __future__ import annotations
@@ -14,16 +17,28 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.keeper import Keeper, KeptServices
 from tests.support.services import Database, DatabaseServer, KafkaServer, Services
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 _GIVEN_KAFKA = "HALYARD_KAFKA__BOOTSTRAP_SERVERS"
 _GIVEN_DATABASE = "HALYARD_DATABASE__ADMIN_URL"
 
+_ITK_SAMPLES = "HALYARD_ITK_SAMPLES"
+
+_GIVEN = pytest.StashKey[dict[str, str]]()
+"""The caller's ``HALYARD_*`` variables, on every worker."""
 _SERVICES = pytest.StashKey[Services]()
+_KEEPER = pytest.StashKey[Keeper]()
+_COVERAGE = pytest.StashKey[coverage.Coverage]()
 _TESTS = Path(__file__).parent
 
 
@@ -39,11 +54,42 @@ def pytest_configure(config: pytest.Config) -> None:
     given = {
         name: os.environ.pop(name) for name in tuple(os.environ) if name.startswith("HALYARD_")
     }
-    config.stash[_SERVICES] = Services(
-        given_kafka=given.get(_GIVEN_KAFKA), given_database=given.get(_GIVEN_DATABASE)
-    )
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        given = worker["halyard_given"]
+        config.stash[_SERVICES] = KeptServices(worker["halyard_services"])
+        if worker["halyard_coverage"]:
+            config.stash[_COVERAGE] = coverage.Coverage(data_suffix=True)
+            config.stash[_COVERAGE].start()
+    else:
+        config.stash[_SERVICES] = Services(
+            given_kafka=given.get(_GIVEN_KAFKA), given_database=given.get(_GIVEN_DATABASE)
+        )
+    config.stash[_GIVEN] = given
     # Refused connections are part of many tests; the client's own lines say nothing new.
     logging.getLogger("kafka").setLevel(logging.ERROR)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker where the services are (pytest-xdist)."""
+    stash = node.config.stash
+    if _KEEPER not in stash:
+        given = stash[_GIVEN]
+        stash[_KEEPER] = Keeper(
+            {"kafka": given.get(_GIVEN_KAFKA), "database": given.get(_GIVEN_DATABASE)}
+        )
+    node.workerinput["halyard_given"] = stash[_GIVEN]
+    node.workerinput["halyard_services"] = stash[_KEEPER].address
+    node.workerinput["halyard_coverage"] = coverage.Coverage.current() is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Whole modules, the heavy ones on one worker (pytest-xdist)."""
+    from tests.support.spread import Spread
+
+    return Spread(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,15 +105,23 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say which services the tests ran against."""
-    for line in config.stash[_SERVICES].report():
+    services = config.stash.get(_KEEPER, None) or config.stash[_SERVICES]
+    for line in services.report():
         terminalreporter.write_line(line)
+    if not config.stash[_GIVEN].get(_ITK_SAMPLES):
+        terminalreporter.write_line(
+            f"ITK samples: not read; {_ITK_SAMPLES} names no folder of the published messages"
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what was started for this run."""
-    services = config.stash.get(_SERVICES, None)
-    if services is not None:
-        services.stop()
+    for started in (config.stash.get(_KEEPER, None), config.stash.get(_SERVICES, None)):
+        if started is not None:
+            started.stop()
+    if (measured := config.stash.get(_COVERAGE, None)) is not None:
+        measured.stop()
+        measured.save()
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +130,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith("HALYARD_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def itk_samples(request: pytest.FixtureRequest) -> Path:
+    """The folder of the published ITK messages (``A01.hl7``, …), which are not ours to ship."""
+    given = request.config.stash[_GIVEN].get(_ITK_SAMPLES)
+    if not given:
+        pytest.skip(f"{_ITK_SAMPLES} names no folder of the published ITK messages")
+    return Path(given)
 
 
 @pytest.fixture(scope="session")

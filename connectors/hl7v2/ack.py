@@ -1,9 +1,14 @@
-"""Answers in original mode (HL7 v2.4, 2.9): AA, AE, AR as a pure function of the request's bytes.
+"""Answers as a pure function of the request's bytes (HL7 v2.4, 2.9): AA, AE, AR in original mode;
+in enhanced mode CA, CE, CR and then, where it is asked for, AA, AE, AR (`connectors.hl7v2.modes`).
 
 Control ids restart and repeat in real feeds, so nothing is remembered here: the same bytes with
-the same outcome always get the same answer, byte for byte. Therefore MSH-7 repeats the request's
+the same outcome always get the same answers, byte for byte. Therefore MSH-7 repeats the request's
 own MSH-7 (an answer that told its own time would differ each time), and MSH-10 is a digest of the
 request, never the request's id.
+
+Both answers of enhanced mode leave when the message is durable, the commit answer first. What we
+repeat of the request stays in its bytes and our own words are ASCII, so that an answer is in the
+request's character set whatever that is; MSH-18 is repeated with it.
 
 ====================  =====  ===========  ======================================================
 rule                  code   0357         when
@@ -13,11 +18,12 @@ rule                  code   0357         when
 ``no-pid``            AE     100          nobody to attribute it to
 ``unknown-feed``      AR     207          MSH-3, MSH-4 and address are no feed of the directory
 ``oversize``          AR     207          larger than the hub takes: not a matter of content
+``batch-size``        AR     207          more messages in one frame than the hub takes
 ``broker-away``       AR     207          only for a feed that asks for it; else no answer at all
 ====================  =====  ===========  ======================================================
 
-AE is an error of content or format; AR says that the content is not the reason. Senders up to 2.4
-get MSA-3 and ERR-1, from 2.5 ERR-2, -3, -4, -7 and -8.
+AE is an error of content or format; AR says that the content is not the reason; as commit answers
+they are CE and CR. Senders up to 2.4 get MSA-3 and ERR-1, from 2.5 ERR-2, -3, -4, -7 and -8.
 """
 
 from __future__ import annotations
@@ -30,15 +36,27 @@ from typing import Final
 
 from connectors.hl7v2.delimiters import Delimiters
 from connectors.hl7v2.er7 import Er7Error, Message, Segment
+from connectors.hl7v2.framing import START
+from connectors.hl7v2.modes import ORIGINAL, mode_of
 from halyard.errors import RejectedError
 
 
 class AckCode(StrEnum):
-    """MSA-1 in original mode (HL7 table 0008)."""
+    """MSA-1 (HL7 table 0008)."""
 
     ACCEPT = "AA"
     ERROR = "AE"
     REJECT = "AR"
+    COMMIT_ACCEPT = "CA"
+    COMMIT_ERROR = "CE"
+    COMMIT_REJECT = "CR"
+
+
+_COMMIT: Final = {
+    AckCode.ACCEPT: AckCode.COMMIT_ACCEPT,
+    AckCode.ERROR: AckCode.COMMIT_ERROR,
+    AckCode.REJECT: AckCode.COMMIT_REJECT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,10 @@ PROBLEMS: Final = {
         AckCode.REJECT,
         Problem("oversize", "The message is larger than this receiver takes", "MSH"),
     ),
+    "batch-size": (
+        AckCode.REJECT,
+        Problem("batch-size", "More messages in one frame than this receiver takes", "BHS"),
+    ),
     "broker-away": (
         AckCode.REJECT,
         Problem("broker-away", "The hub cannot store messages now; send it again", "MSH"),
@@ -107,6 +129,7 @@ PROBLEMS: Final = {
 }
 """Every refusal of this connector, with its code."""
 
+_COMMITS: Final = frozenset(_COMMIT.values())
 _DEFAULT = Delimiters(b"|", b"^", b"~", b"\\", b"&")
 _TIME = re.compile(rb"[0-9]{4,14}(\.[0-9]{1,4})?([+-][0-9]{4})?")
 _VERSION = re.compile(rb"2(?:\.([0-9]{1,2}))?")
@@ -114,34 +137,78 @@ _HEADER_BYTES: Final = 4096
 
 
 def acknowledge(request: bytes, refusal: str | None = None) -> bytes:
-    """The answer to `request`: AA, or the refusal of that rule (a name in `PROBLEMS`).
+    """The application answer to `request`: AA, or the refusal of that rule (a name in `PROBLEMS`).
 
     `request` may be anything: what cannot be read is answered with ``|^~\\&`` and an empty MSA-2.
     """
     code, problem = (AckCode.ACCEPT, None) if refusal is None else PROBLEMS[refusal]
+    return answer(_readable(request), request, code, problem)
+
+
+def acknowledgements(request: bytes, refusal: str | None = None) -> tuple[bytes, ...]:
+    """As `acknowledge`, but the answers that the request's MSH-15 and MSH-16 ask for."""
+    code, problem = (AckCode.ACCEPT, None) if refusal is None else PROBLEMS[refusal]
+    return answers(_readable(request), request, code, problem)
+
+
+def _readable(request: bytes) -> Message | None:
     try:
         # the header is enough, and an oversize frame's head may end anywhere
-        message: Message | None = Message.parse(request[:_HEADER_BYTES])
+        return Message.parse(request[:_HEADER_BYTES])
     except Er7Error:
-        message = None
-    return answer(message, request, code, problem)
+        return None
+
+
+def answers(
+    message: Message | None,
+    request: bytes,
+    code: AckCode,
+    problem: Problem | None = None,
+    *,
+    msa_id: bytes = b"",
+) -> tuple[bytes, ...]:
+    """The answers that the request asks for, in the order in which they leave; maybe none.
+
+    `code` is that of original mode. `msa_id` stands in MSA-2 where the request has no MSH-10.
+    """
+    mode = ORIGINAL if message is None else mode_of(message.segment("MSH"))
+    if not mode.enhanced:
+        return (answer(message, request, code, problem, msa_id=msa_id),)
+    commit, application = mode.answers(success=problem is None)
+    given = []
+    if commit:
+        given.append(answer(message, request, _COMMIT[code], problem))
+    if application:
+        given.append(answer(message, request, code, problem, enhanced=True))
+    return tuple(given)
 
 
 def answer(
-    message: Message | None, request: bytes, code: AckCode, problem: Problem | None = None
+    message: Message | None,
+    request: bytes,
+    code: AckCode,
+    problem: Problem | None = None,
+    *,
+    enhanced: bool = False,
+    msa_id: bytes = b"",
 ) -> bytes:
-    """As `acknowledge`, for a request that is already parsed (None: it could not be)."""
-    control_id = hashlib.sha256(request).hexdigest()[:20].upper().encode()
+    """One answer to a request that is already parsed (None: it could not be).
+
+    `enhanced`: an application answer that says in MSH-15 and MSH-16 that it wants no answer itself.
+    """
+    # two answers to one request are two messages: each has an id of its own
+    kind = b"commit" if code in _COMMITS else b""
+    control_id = hashlib.sha256(kind + request).hexdigest()[:20].upper().encode()
     if message is None:
         d = _DEFAULT
         lines = [b"MSH|^~\\&|HALYARD|||||ACK|" + control_id + b"|P|2.4"]
-        msa_id, minor = b"", 4
+        minor = 4
     else:
         d = message.delimiters
         msh = message.segment("MSH")
         minor = _minor(msh)
         msa_id = msh.field(10)
-        lines = [_header(msh, d, control_id, minor)]
+        lines = [_header(msh, d, control_id, minor, enhanced=enhanced)]
     text = b"" if problem is None else _escaped(f"{problem.text} ({problem.rule})", d)
     msa = [b"MSA", code.encode(), msa_id]
     if problem is not None and minor <= 4:
@@ -149,10 +216,11 @@ def answer(
     lines.append(d.field.join(msa))
     if problem is not None:
         lines.append(_error(problem, d, text, minor))
-    return b"\r".join(lines) + b"\r"
+    # what is repeated of the request may hold a start block, and none may stand inside a frame
+    return (b"\r".join(lines) + b"\r").replace(START, b" ")
 
 
-def _header(msh: Segment, d: Delimiters, control_id: bytes, minor: int) -> bytes:
+def _header(msh: Segment, d: Delimiters, control_id: bytes, minor: int, *, enhanced: bool) -> bytes:
     time = msh.component(7, 1)
     kind = [b"ACK"]
     if trigger := msh.component(9, 2):
@@ -173,8 +241,10 @@ def _header(msh: Segment, d: Delimiters, control_id: bytes, minor: int) -> bytes
         msh.field(11) or b"P",
         msh.field(12) or b"2.4",
     ]
+    if enhanced:
+        fields += [b"", b"", b"NE", b"NE"]
     if charset := msh.field(18):  # what we repeat of the request is in its character set
-        fields += [b"", b"", b"", b"", b"", charset]
+        fields += [b""] * (17 - len(fields)) + [charset]
     return d.field.join(fields)
 
 

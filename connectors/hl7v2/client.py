@@ -1,18 +1,25 @@
 """MLLP client: for `halyard send`, the practice hospitals and the tests.
 
 A late answer must never be taken for the answer to the next message (it has cost others
-patients' data), so a time-out drops the connection.
+patients' data), so a time-out drops the connection. A message in enhanced mode (MSH-15, MSH-16)
+may have two answers: the last of them is given to the caller.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+from connectors.hl7v2.batch import split
+from connectors.hl7v2.er7 import Er7Error, Message
 from connectors.hl7v2.framing import Deframer, Frame, frame
+from connectors.hl7v2.modes import ORIGINAL, mode_of
 from halyard.errors import TransientError
 
 
@@ -32,34 +39,67 @@ class CannotConnect(MllpError):
     """No MLLP receiver listens there; check address and port, and that it runs."""
 
 
+class TlsRefused(CannotConnect):
+    """TLS could not be agreed on; check the certificates of both sides and who signed them."""
+
+
+_COMMITTED: Final = re.compile(rb"\rMSA[^\r]CA[^\r]?")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A message without its last answer; `two`: after a commit answer (CA) comes another."""
+
+    answer: asyncio.Future[bytes]
+    two: bool
+
+
 class _Answers(asyncio.Protocol):
     def __init__(self) -> None:
-        self.waiting: deque[asyncio.Future[bytes]] = deque()
+        self.waiting: deque[_Waiting] = deque()
         self.lost = False
         self._deframer = Deframer()
 
     def data_received(self, data: bytes) -> None:
         for item in self._deframer.feed(data):
             if isinstance(item, Frame) and self.waiting:
-                answer = self.waiting.popleft()
-                if not answer.done():
-                    answer.set_result(item.data)
+                first = self.waiting[0]
+                if first.two and _COMMITTED.search(item.data):
+                    first.two = False
+                    continue
+                self.waiting.popleft()
+                if not first.answer.done():
+                    first.answer.set_result(item.data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         while self.waiting:
-            answer = self.waiting.popleft()
+            answer = self.waiting.popleft().answer
             if not answer.done():
                 answer.set_exception(ConnectionClosed())
 
 
 class MllpClient:
-    """One connection to an MLLP receiver; `timeout` (s) bounds connecting and each answer."""
+    """One connection to an MLLP receiver; `timeout` (s) bounds connecting and each answer.
 
-    def __init__(self, host: str, port: int, *, timeout: float = 30.0) -> None:
+    With `tls` (`connectors.hl7v2.tls.client_context`) the receiver's certificate must be valid for
+    `host`. `source` is the address to send from, if it matters.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout: float = 30.0,
+        tls: ssl.SSLContext | None = None,
+        source: str | None = None,
+    ) -> None:
         self.host = host
         self.port = port
         self.timeout = timeout
+        self._tls = tls
+        self._source = None if source is None else (source, 0)
         self._transport: asyncio.Transport | None = None
         self._answers = _Answers()
 
@@ -69,12 +109,16 @@ class MllpClient:
         return self._transport is not None and not self._answers.lost
 
     async def connect(self) -> None:
-        """Open the connection, anew if it was lost. Raises `CannotConnect`."""
+        """Open the connection, anew if it was lost. Raises `CannotConnect` (`TlsRefused`)."""
         await self.close()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.timeout):
-                transport, answers = await loop.create_connection(_Answers, self.host, self.port)
+                transport, answers = await loop.create_connection(
+                    _Answers, self.host, self.port, ssl=self._tls, local_addr=self._source
+                )
+        except ssl.SSLError:
+            raise TlsRefused from None
         except (OSError, TimeoutError):
             raise CannotConnect from None
         self._transport, self._answers = transport, answers
@@ -87,12 +131,19 @@ class MllpClient:
             await asyncio.sleep(0)  # lets connection_lost tell those who wait
 
     def submit(self, message: bytes) -> asyncio.Future[bytes]:
-        """Put a message on the wire without waiting; answers come in the same order."""
+        """Put a message on the wire without waiting; answers come in the same order.
+
+        A message whose MSH-15 and MSH-16 want no answer to a success has an empty one at once.
+        """
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if self._transport is None or self._answers.lost:
             answer.set_exception(ConnectionClosed())
             return answer
-        self._answers.waiting.append(answer)
+        number = _answers_to(message)
+        if number:
+            self._answers.waiting.append(_Waiting(answer, two=number == 2))
+        else:
+            answer.set_result(b"")
         self._transport.write(frame(message))
         return answer
 
@@ -144,3 +195,14 @@ class MllpClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _answers_to(message: bytes) -> int:
+    """How many frames answer a success."""
+    if split(message) is not None:
+        return 1
+    try:
+        mode = mode_of(Message.parse(message).segment("MSH"))
+    except Er7Error:
+        mode = ORIGINAL
+    return sum(mode.answers(success=True))

@@ -9,6 +9,7 @@ MSH-18                 decoded as
 absent                 ASCII, else the feed's fallback
 ``UNICODE``…           UTF-8, else the feed's fallback (``UNICODE`` is no encoding: ITK means UTF-8)
 ``ASCII``, ``8859/n``  that, else the feed's fallback
+several (repetitions)  the first that is more than ASCII
 anything else          ASCII, else the feed's fallback; marked `UNKNOWN_CHARSET`
 =====================  ==========================================================================
 
@@ -47,13 +48,17 @@ _CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _CODECS: Final = {
     b"": "ascii",
     b"ASCII": "ascii",
+    b"US-ASCII": "ascii",
+    b"ISO IR6": "ascii",
     b"UNICODE": "utf-8",
     b"UNICODE UTF-8": "utf-8",
     b"UTF-8": "utf-8",
-    b"8859/1": "iso8859-1",
-    b"8859/2": "iso8859-2",
-    b"8859/15": "iso8859-15",
+    b"UTF8": "utf-8",
+    **{b"8859/%d" % part: f"iso8859-{part}" for part in (*range(1, 10), 15)},
+    b"ISO-8859-1": "iso8859-1",
+    b"WINDOWS-1252": "windows-1252",
 }
+"""HL7 table 0211, and how some engines write it."""
 
 
 class _Path(NamedTuple):
@@ -315,10 +320,9 @@ class Message:
     def codec(self) -> str:
         """The Python codec that MSH-18 stands for."""
         if not self._codec:
-            header = self.segment("MSH")
-            name = header.component(18, 1).strip().upper()
-            self._codec = _CODECS.get(name, "ascii")
-            if name not in _CODECS:
+            codec = _declared(self.segment("MSH").repetitions(18), self.delimiters)
+            self._codec = codec or "ascii"
+            if codec is None:
                 self.marks["MSH-18"] = Mark.UNKNOWN_CHARSET
         return self._codec
 
@@ -353,6 +357,21 @@ class Message:
         if replaced or self.marks.get(place) is not Mark.REPLACED:
             self.marks[place] = Mark.REPLACED if replaced else Mark.FALLBACK
         return text
+
+
+def _declared(repetitions: list[bytes], delimiters: Delimiters) -> str | None:
+    """The codec of the first repetition of MSH-18 that is more than ASCII, which all of them
+    contain; None if a character set is named and none of them is known.
+    """
+    names = [_plain(part(raw, delimiters, 1)) for raw in repetitions]
+    found = [_CODECS[name] for name in names if name in _CODECS]
+    if not found:
+        return None if any(names) else "ascii"
+    return next((codec for codec in found if codec != "ascii"), "ascii")
+
+
+def _plain(name: bytes) -> bytes:
+    return b"" if name == HL7_NULL else name.strip().upper()
 
 
 def _line_feeds(body: bytes, separator: bytes) -> bytes:

@@ -3,7 +3,8 @@
 A pure state machine from chunks to frames, tolerant where real senders are sloppy:
 
 - the ``0D`` after ``1C`` may be missing; CR, LF, spaces and NULs between frames mean nothing;
-- anything else outside a frame is *noise*: kept, reported, never answered;
+- anything else outside a frame is *noise*: kept, reported, never answered; noise without end
+  ends the stream after 64 KiB;
 - ``0B MSH`` inside a frame means that the sender gave up the first message: it is *truncated*;
 - a frame beyond the limit is *oversize*: its first bytes are kept, the rest is counted only.
 
@@ -21,6 +22,7 @@ END: Final = b"\x1c"
 TAIL: Final = b"\x1c\r"
 _FILLER: Final = b"\r\n\t \x00"
 _GIVEN_UP: Final = b"\x0bMSH"
+_MAX_NOISE: Final = 65_536
 
 BrokenKind = Literal["oversize", "truncated", "noise"]
 
@@ -63,6 +65,7 @@ class Deframer:
         "_inside",
         "_max_bytes",
         "_max_discard",
+        "_max_noise",
         "_noise",
         "_noise_length",
         "closed",
@@ -73,6 +76,7 @@ class Deframer:
         self._head_bytes = head_bytes
         # an endless frame must end some time: beyond this its length is "at least"
         self._max_discard = 64 * max_frame_bytes
+        self._max_noise = min(max_frame_bytes, _MAX_NOISE)
         self._buffer = bytearray()
         self._inside = False
         self._discarded = 0  # length of an oversize frame so far; its head is in the buffer
@@ -85,16 +89,28 @@ class Deframer:
         """True while a frame has begun and not ended, or noise waits for a frame."""
         return not self.closed and (self._inside or self._noise_length > 0)
 
+    @property
+    def held(self) -> int:
+        """Bytes of what is not complete yet."""
+        return len(self._buffer) + len(self._noise)
+
     def feed(self, data: bytes) -> list[Item]:
         """Take a chunk and give what it completes, in order."""
-        return list(self._feed(data))
+        return list(self.items(data))
 
-    def _feed(self, data: bytes) -> Iterator[Item]:
+    def items(self, data: bytes) -> Iterator[Item]:
+        """As `feed`, one at a time: a chunk of tiny frames costs no memory before it is asked for.
+
+        Take all of them before the next chunk.
+        """
         at = 0
         while at < len(data) and not self.closed:
             if not self._inside:
                 start = data.find(START, at)
                 self._add_noise(data[at:] if start < 0 else data[at:start])
+                if self._noise_length > self._max_noise:
+                    yield self._noise_without_end()
+                    return
                 if start < 0:
                     return
                 if self._noise_length:
@@ -148,6 +164,9 @@ class Deframer:
         if self._inside:
             head = bytes(self._buffer[: self._head_bytes])
             return self._broken("truncated", head, len(self._buffer))
+        return self._noise_without_end()
+
+    def _noise_without_end(self) -> Broken:
         self.closed = True
         return self._take_noise()
 
@@ -161,6 +180,9 @@ class Deframer:
             data = data.lstrip(_FILLER)
         self._noise_length += len(data)
         self._noise += data[: max(0, self._head_bytes - len(self._noise))]
+        if self._noise_length > self._max_noise:  # from here on its length is "at least"
+            self._noise_length = self._max_noise + 1
+            del self._noise[self._noise_length :]
 
     def _take_noise(self) -> Broken:
         noise = Broken("noise", bytes(self._noise), self._noise_length)

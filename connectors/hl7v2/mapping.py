@@ -1,36 +1,31 @@
 """From a message and its feed to `AttendanceReported`.
 
-Pure: the same bytes, feed and keys give the same event (but for `received_at`, and for times that
-only it shows to be implausible). Refused is only what cannot be attributed (no PID); everything
-else odd is taken with a mark, a rule's name that never quotes a value.
+Pure: the same bytes, feed, rule and keys give the same events (but for `received_at`, and for times
+that only it shows to be implausible). Refused is only what cannot be attributed (no PID);
+everything else odd is taken with a mark, a rule's name that never quotes a value.
 
 Profile: ITK HL7 v2.4 ADT (NPFIT-ELIBR-AREL-DST-0369).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
+from connectors.arrival import is_arrival
+from connectors.births import Mother, birth_event, is_newborn
+from connectors.hl7v2.detail import is_shielded, read_detail
 from connectors.hl7v2.er7 import Er7Error, Mark, Message, Segment
-from connectors.hl7v2.persons import bounded, person_claim
-from connectors.hl7v2.times import moment
+from connectors.hl7v2.identifiers import identifiers
+from connectors.hl7v2.merges import INCOMPLETE, Retired, pairs, retired, visit_number
+from connectors.hl7v2.persons import YES, bounded, person_claim
+from connectors.hl7v2.times import read_moment
+from connectors.hl7v2.triggers import WITHOUT_VISIT, read_trigger, unused_rule
 from halyard.ids import derive
 from halyard.privacy import Keys
-from schemas.events import AttendanceReported, Moment, VisitDetail, VisitEventKind
-from stores.directory import Feed
-
-KINDS: Final = {
-    "A01": VisitEventKind.ADMIT,
-    "A03": VisitEventKind.DISCHARGE,
-    "A04": VisitEventKind.REGISTER,
-    "A08": VisitEventKind.UPDATE,
-    "A11": VisitEventKind.CANCEL,
-    "A13": VisitEventKind.CANCEL_DISCHARGE,
-}
-"""Triggers that change a visit; all others are stored as `NOT_USED`."""
-
-_MAX_FREE_TEXT: Final = 2_000
+from schemas.events import AttendanceReported, Moment, VisitEventKind
+from stores.directory import ArrivalRule, Feed
 
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before it: a reset clock, or a birth date
 _OCCURRED_AHEAD: Final = timedelta(hours=1)  # after receipt
@@ -38,16 +33,37 @@ _OCCURRED_BEHIND: Final = timedelta(days=366)  # before it was recorded, else se
 # A clock that is hours ahead still tells the order of what it recorded
 _CLOCK_AHEAD: Final = timedelta(days=1)
 
-ARRIVAL_METHODS: Final = frozenset(
-    {"21", "22", "23", "24", "25", "28", "2A", "2B", "2C", "2D", "31", "32"}
-)
-"""Admission methods that are an emergency or maternity arrival (NHS Data Dictionary)."""
+
+class _Taken(NamedTuple):
+    """The message, the feed's terms, and what of the header all of its events share."""
+
+    message: Message
+    feed: Feed
+    rule: ArrivalRule
+    keys: Keys
+    received_at: datetime
+    trigger: str
+    kind: VisitEventKind
+    msh: Segment
+    evn: Segment
+    pv1: Segment
 
 
-def to_attendance(
-    message: Message, *, feed: Feed, keys: Keys, received_at: datetime
-) -> AttendanceReported:
-    """The event that `message` reports. Raises `Er7Error` (rule ``no-pid``)."""
+class _Read(NamedTuple):
+    """An event, and what else the mother's event of a newborn needs."""
+
+    event: AttendanceReported
+    mother: Mother | None
+    visit: str | None
+
+
+def to_attendances(
+    message: Message, *, feed: Feed, rule: ArrivalRule, keys: Keys, received_at: datetime
+) -> tuple[AttendanceReported, ...]:
+    """The events that `message` reports: one; a second, of the mother, if its subject is a newborn
+    whose message names her; one for each pair of a merge. All must be durable before it is
+    acknowledged. Raises `Er7Error` (rule ``no-pid``).
+    """
     pid = message.segment("PID")
     if not pid:
         raise Er7Error(
@@ -55,24 +71,58 @@ def to_attendance(
         )
     message.fallback = feed.fallback_charset
     marks: list[str] = []
-    msh, evn = message.segment("MSH"), message.segment("EVN")
-    pv1, pv2 = message.segment("PV1"), message.segment("PV2")
-    trigger, kind = _trigger(msh, evn, marks)
-    claim, local_key = person_claim(message, pid, marks)
+    msh, evn, pv1 = message.segment("MSH"), message.segment("EVN"), message.segment("PV1")
+    trigger, kind = read_trigger(msh, evn, marks)
+    taken = _Taken(message, feed, rule, keys, received_at, trigger, kind, msh, evn, pv1)
+    if kind is VisitEventKind.MERGE:
+        return _merges(taken, pid, marks)
+    read = _read(taken, pid, marks)
+    if read.mother is None:
+        return (read.event,)
+    birth = birth_event(
+        read.event, read.mother, visit=read.visit, keys=keys, creates_patient=trigger == "A28"
+    )
+    return (read.event,) if birth is None else (read.event, birth)
+
+
+def _read(taken: _Taken, pid: Segment, marks: list[str], mrg: Segment | None = None) -> _Read:
+    """The event about the person in `pid`; of a merge, the one that retires who is in `mrg`."""
+    message, feed, rule, keys, received_at, trigger, kind, msh, evn, pv1 = taken
+    shielded = is_shielded(message, marks)
+    claim, local = person_claim(message, pid, marks, shielded=shielded)
     recorded_at, occurred_at, message_at = _times(msh, evn, feed, received_at, marks)
-    detail = _detail(pv1, pv2, feed, marks)
-    arrival, arrival_rule = is_arrival(kind, detail)
+    detail = read_detail(message, feed, marks, shielded=shielded)
+    dead, died_at = _death(pid, feed, received_at, marks)
     message_id = msh.text(10)
     if not message_id:
         marks.append("control-id-missing")
     digest = keys.digest(message.data)
-    visit = _visit(pv1)
+    visit = visit_number(message, pv1, 19)
     # who names nobody at all stands alone, or all such events would share one key
-    names = (local_key, visit or (None if claim.nhs_number else digest), claim.nhs_number)
+    names = (
+        local.key if local else None,
+        visit or (None if claim.nhs_number else digest),
+        claim.nhs_number,
+    )
     source_patient = keys.source_patient(feed.source, *names)
-    if visit is None and kind is not VisitEventKind.NOT_USED:
+    if visit is None and kind not in WITHOUT_VISIT:
         marks.append("visit-number-missing")
-    return AttendanceReported(
+    arrival, arrival_rule = is_arrival(kind, trigger, detail, rule)
+    gone: Retired | None = None
+    if kind is VisitEventKind.MERGE:
+        gone = retired(message, mrg, local, source=feed.source, keys=keys)
+        if gone is None or gone.patient == source_patient:
+            marks.append("merge-incomplete" if gone is None else "merge-of-one")
+            gone, kind, arrival_rule = None, VisitEventKind.NOT_USED, INCOMPLETE
+    elif kind is VisitEventKind.NOT_USED:
+        arrival_rule = unused_rule(msh.text(9, 1), trigger)
+    moments = (occurred_at, recorded_at, message_at)
+    mother: Mother | None = None
+    if pid.field(21):
+        at = next((when.utc for when in moments if when), received_at)
+        if is_newborn(claim, detail.admission_method, at):
+            mother = _mother(message, pid, marks)
+    event = AttendanceReported(
         event_id=derive("attendance", feed.source, message_id, digest),
         source=feed.source,
         organisation=feed.organisation,
@@ -85,11 +135,7 @@ def to_attendance(
         visit_id=(
             derive("visit", feed.source, visit)
             if visit
-            else derive(
-                "visit-by-day",
-                source_patient,
-                _day(pv1, received_at, (occurred_at, recorded_at, message_at)),
-            )
+            else derive("visit-by-day", source_patient, _day(pv1, received_at, moments))
         ),
         source_person=keys.source_person(feed.source, *names),
         source_patient=source_patient,
@@ -102,58 +148,60 @@ def to_attendance(
         charset=message.charset,
         marks=_all_marks(marks, message),
         message=message.data,
+        merged_person=gone.person if gone else None,
+        merged_patient=gone.patient if gone else None,
+        merged_visit=gone.visit if gone else None,
+        death_indicated=dead,
+        died_at=died_at,
+    )
+    return _Read(event, mother, visit)
+
+
+def _merges(taken: _Taken, pid: Segment, marks: list[str]) -> tuple[AttendanceReported, ...]:
+    """One event for each pair; without any, the message as one that is not used."""
+    found = pairs(taken.message, marks)
+    if not found:
+        return (_read(taken, pid, marks).event,)
+    events = []
+    for number, (survivor, mrg) in enumerate(found):
+        event = _read(taken, survivor, list(marks), mrg).event
+        if number:  # the first is the message's own event
+            event_id = derive("attendance-merge", str(event.event_id), number)
+            event = replace(event, event_id=event_id)
+        events.append(event)
+    return tuple(events)
+
+
+def _mother(message: Message, pid: Segment, marks: list[str]) -> Mother | None:
+    """The mother whom PID-21 names, if it names anybody."""
+    named = identifiers(message, pid, (21,))
+    local = named.local_as(identifiers(message, pid, (3,)).local())
+    number = next(iter(named.numbers), None)
+    if named.suspect and number is None:
+        marks.append("mother-number-invalid")
+    if local is None and number is None:
+        return None
+    return Mother(
+        nhs_number=bounded(number or "", "PID-21", marks, 40),
+        local_id=bounded(local.value if local else "", "PID-21", marks),
+        local_key=local.key if local else None,
     )
 
 
-def is_arrival(kind: VisitEventKind, detail: VisitDetail) -> tuple[bool, str]:
-    """The default arrival rule, and which part of it decided.
-
-    A registration or admission of class E; an admission with an emergency or maternity method, so
-    that maternity and direct-admission wards count.
-    """
-    if kind in (VisitEventKind.REGISTER, VisitEventKind.ADMIT) and detail.patient_class == "E":
-        return True, "default.emergency-class"
-    if kind is VisitEventKind.ADMIT and detail.admission_method in ARRIVAL_METHODS:
-        return True, "default.admission-method"
-    return False, "default.no-arrival"
-
-
-def _trigger(msh: Segment, evn: Segment, marks: list[str]) -> tuple[str, VisitEventKind]:
-    """The trigger and what it does.
-
-    Read with the mark ``message-type-odd``: small letters, ``ADT_A04`` in one component, and a
-    type that is missing where the trigger is one of ours.
-    """
-    said = msh.text(9, 1).strip(), msh.text(9, 2).strip()
-    kind, trigger = (text.upper() for text in said)
-    recorded = evn.text(1).strip().upper()
-    odd = False
-    if kind.startswith("ADT_"):
-        kind, glued, odd = "ADT", kind.removeprefix("ADT_"), True
-        trigger = trigger or recorded or glued
-    if trigger.startswith("ADT_"):
-        # EVN-1 first: this may be the structure, and an A08 has that of an A01
-        trigger, odd = recorded or trigger.removeprefix("ADT_"), True
-    if not trigger:
-        trigger = recorded
-        marks.append("trigger-missing")
-    if not kind and trigger in KINDS:
-        kind, odd = "ADT", True
-    used = KINDS.get(trigger, VisitEventKind.NOT_USED) if kind == "ADT" else VisitEventKind.NOT_USED
-    if used is VisitEventKind.NOT_USED:
-        return said[1] or trigger, used
-    if odd or said[0] != kind or said[1] not in (trigger, ""):
-        marks.append("message-type-odd")
-    return trigger, used
-
-
-def _visit(pv1: Segment) -> str | None:
-    """The visit number with its assigning authority; two sites may both count from 1."""
-    number = pv1.text(19, 1).strip()
-    if not number:
-        return None
-    authority = (pv1.text(19, 4, 1) or pv1.text(19, 4, 2)).strip().upper()
-    return f"{authority}^{number}"
+def _death(
+    pid: Segment, feed: Feed, received_at: datetime, marks: list[str]
+) -> tuple[bool, Moment | None]:
+    """PID-30 and PID-29, recorded as told; a date alone indicates a death unless PID-30 denies."""
+    said, dated = pid.text(30, 1).strip().upper(), bool(pid.text(29, 1).strip())
+    if not said and not dated:
+        return False, None
+    died_at = read_moment(pid, 29, feed.timezone, marks)
+    if died_at and died_at.utc > received_at + _CLOCK_AHEAD:
+        died_at = None
+        marks.append("death-time-implausible")
+    if dated and said and said not in YES:
+        marks.append("death-contradicted")
+    return (said in YES) if said else dated, died_at
 
 
 def _times(
@@ -163,9 +211,9 @@ def _times(
 
     Days late is usual, and a backlog of years is told as what it was.
     """
-    recorded = _moment(evn, 2, feed, marks)
-    occurred = _moment(evn, 6, feed, marks)
-    sent = _moment(msh, 7, feed, marks)
+    recorded = read_moment(evn, 2, feed.timezone, marks)
+    occurred = read_moment(evn, 6, feed.timezone, marks)
+    sent = read_moment(msh, 7, feed.timezone, marks)
     if recorded and not _EARLIEST <= recorded.utc <= received_at + _CLOCK_AHEAD:
         recorded = None
         marks.append("recorded-implausible")
@@ -179,38 +227,6 @@ def _times(
             occurred = None
             marks.append("occurred-implausible")
     return recorded, occurred, sent
-
-
-def _moment(segment: Segment, number: int, feed: Feed, marks: list[str]) -> Moment | None:
-    text = segment.text(number, 1).strip()
-    if not text:
-        return None
-    found = moment(text, feed.timezone)
-    if found is None:
-        marks.append(f"time-invalid:{segment.name}-{number}")
-    elif found.repeated_hour:
-        marks.append(f"time-repeated-hour:{segment.name}-{number}")
-    return found
-
-
-def _detail(pv1: Segment, pv2: Segment, feed: Feed, marks: list[str]) -> VisitDetail:
-    if not pv1:
-        return VisitDetail()
-    return VisitDetail(
-        patient_class=bounded(pv1.text(2, 1).upper(), "PV1-2", marks, 20),
-        admission_method=bounded(pv1.text(4, 1).upper(), "PV1-4", marks, 20),
-        department=bounded(pv1.text(3, 1, 1) or pv1.text(3, 2, 1), "PV1-3", marks),
-        site_ods=bounded(pv1.text(3, 4, 1), "PV1-3", marks, 20),
-        mode_of_arrival=_coded(pv2, 38, marks),
-        reason=_coded(pv2, 3, marks),
-        discharged_at=_moment(pv1, 45, feed, marks),
-    )
-
-
-def _coded(segment: Segment, number: int, marks: list[str]) -> str | None:
-    """A CE or IS: its text (CE.2), else its code."""
-    text = segment.text(number, 2) or segment.text(number, 1)
-    return bounded(text, f"{segment.name}-{number}", marks, _MAX_FREE_TEXT)
 
 
 def _sequence(msh: Segment, marks: list[str]) -> int | None:

@@ -1,51 +1,39 @@
 """MLLP server: a transport that knows frames, not HL7.
 
 One connection carries many messages. A pipelining sender may have `max_in_flight` of them in
-work at once; the answers leave in the order of the requests. Memory a connection is bounded by
-one frame and one chunk: when the limit of work or of unread answers is reached, the socket is
-not read. A connection ends when an answer is withheld (None), after a broken frame, when it is
-idle, and when the server stops: then what is in hand is finished and answered first.
+work at once; the answers leave in the order of the requests. Memory is bounded for each
+connection (one frame and one chunk) and over all of them (`connectors.hl7v2.floods`): where a
+limit is reached, the socket is not read. A connection ends when an answer is withheld (None),
+after a broken frame, when it is idle, when it must give way, and when the server stops: then what
+has arrived whole is answered first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Coroutine
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, cast
+from typing import Any, Final, Self
 
-from connectors.hl7v2.framing import Broken, BrokenKind, Deframer, Frame, Item, frame
+from connectors.hl7v2.connection import READ_BYTES, Connection
+from connectors.hl7v2.floods import Memory, Pace, Places
+from connectors.hl7v2.peers import Handler, Peer, Reply
+from halyard import metrics
 from halyard.errors import ConfigurationError
 from halyard.telemetry import get_logger
 
+__all__ = ["Handler", "Limits", "MllpServer", "Peer", "Reply"]
+
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end of a connection; `connection` counts from 1 in each server."""
-
-    host: str
-    port: int
-    connection: int
-
-
-class Handler(Protocol):
-    """What the server calls; both give the answer's bytes, or None: no answer, and close."""
-
-    async def on_frame(self, frame: bytes, peer: Peer) -> bytes | None:
-        """A complete frame."""
-
-    async def on_broken(
-        self, kind: BrokenKind, head: bytes, length: int, peer: Peer
-    ) -> bytes | None:
-        """What could not be framed; the connection closes afterwards, answered or not.
-
-        Noise before a good frame is the exception: an answer to it is ignored and the frame is
-        taken as usual.
-        """
+_BACKLOG: Final = 512
+_RECEIVE_BYTES: Final = 262_144
+_HANDSHAKE_SECONDS: Final = 10.0
+_TLS_CLOSE_SECONDS: Final = 1.0
+_ACCEPT_RETRY_SECONDS: Final = 0.5  # the process is out of sockets
+_TELL_SECONDS: Final = 1.0  # refused connections are logged at most so often
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,205 +42,20 @@ class Limits:
 
     max_frame_bytes: int = 1_000_000
     head_bytes: int = 65_536
-    max_connections: int = 200
+    max_connections: int = 500
+    max_connections_per_address: int = 200
+    max_buffered_bytes: int = 64_000_000
     max_in_flight: int = 64
+    refusals_per_second: float = 20.0
     read_timeout: float = 30.0  # an incomplete frame, or a peer that reads no answers
     idle_timeout: float = 600.0
 
 
-class _Slot:
-    """A request in work; answers leave in the order of the slots."""
-
-    __slots__ = ("answer", "done", "last", "mute")
-
-    def __init__(self, *, last: bool, mute: bool) -> None:
-        self.answer: bytes | None = None
-        self.done = False
-        self.last = last  # close after it
-        self.mute = mute  # never answered, and no reason to close
-
-
-class _Connection(asyncio.Protocol):
-    def __init__(self, server: MllpServer) -> None:
-        self._server = server
-        self._limits = server.limits
-        self._deframer = Deframer(server.limits.max_frame_bytes, server.limits.head_bytes)
-        self._pending: deque[Item] = deque()
-        self._slots: deque[_Slot] = deque()
-        self._transport: asyncio.Transport | None = None
-        self._peer = Peer("", 0, 0)
-        self._ending = False  # nothing more is read
-        self._closed = False  # nothing more is answered
-        self._reading = True
-        self._active_at = 0.0
-        self._incomplete_at: float | None = None
-        self._blocked_at: float | None = None  # since when the peer reads no answers
-
-    # what asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._active_at = self._server.now()
-        address = transport.get_extra_info("peername") or ("", 0)
-        number = self._server.adopt(self)
-        if number is None:
-            self._closed = self._ending = True
-            self._transport.abort()
-            return
-        host = str(address[0]).removeprefix("::ffff:")  # IPv4 on a socket that takes both
-        self._peer = Peer(host, int(address[1]), number)
-
-    def data_received(self, data: bytes) -> None:
-        if self._ending:
-            return
-        self._active_at = now = self._server.now()
-        items = self._deframer.feed(data)
-        if not self._deframer.incomplete:
-            self._incomplete_at = None
-        elif items or self._incomplete_at is None:
-            self._incomplete_at = now
-        if items:
-            self._pending.extend(items)
-            if self._deframer.closed:
-                self._ending = True
-            self._advance()
-
-    def eof_received(self) -> bool:
-        self._finish()
-        return True  # half open: answers in work still leave
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closed = True
-        self._finish()
-        self._server.release(self)
-
-    def pause_writing(self) -> None:
-        self._blocked_at = self._server.now()
-        self._advance()
-
-    def resume_writing(self) -> None:
-        self._blocked_at = None
-        self._advance()
-
-    # what the server calls
-
-    def check(self, now: float) -> None:
-        """Apply the time-outs."""
-        limits = self._limits
-        if self._transport is None or self._closed:
-            return
-        if self._blocked_at is not None:
-            if now - self._blocked_at > limits.read_timeout:
-                _log.warning("mllp_answers_not_read", connection=self._peer.connection)
-                self.abort()
-        elif self._incomplete_at is not None and self._reading:
-            if now - self._incomplete_at > limits.read_timeout:
-                self._finish()
-        elif not (self._slots or self._pending) and now - self._active_at > limits.idle_timeout:
-            self._close()
-
-    def drain(self) -> None:
-        """Read no more; finish and answer what is in hand, then close."""
-        self._incomplete_at = None  # unanswered: the sender sends it again
-        self._ending = True
-        self._advance()
-
-    def abort(self) -> None:
-        """Close at once, answers in work are lost (the sender sends again)."""
-        self._closed = True
-        self._pending.clear()
-        if self._transport is not None:
-            self._transport.abort()
-
-    # the work
-
-    def _finish(self) -> None:
-        """The stream is over: report what is left of it, answer what is in hand, close."""
-        if not self._ending:
-            self._ending = True
-            self._incomplete_at = None
-            broken = self._deframer.finish()
-            if broken is not None:
-                self._pending.append(broken)
-        self._advance()
-
-    def _advance(self) -> None:
-        """Start what may start, read if more may come, close if all is done."""
-        lost = self._closed  # what was received whole, or is to be kept, is still handled
-        while (
-            self._pending
-            and (lost or self._blocked_at is None)
-            and len(self._slots) < self._limits.max_in_flight
-        ):
-            item = self._pending.popleft()
-            last = self._ending and not self._pending
-            broken = isinstance(item, Broken)
-            slot = _Slot(last=broken and last, mute=broken and not last)
-            self._slots.append(slot)
-            self._server.spawn(self._handle(slot, item))
-        if lost:
-            return
-        room = (
-            not self._ending
-            and not self._pending
-            and self._blocked_at is None
-            and len(self._slots) < self._limits.max_in_flight
-        )
-        if room is not self._reading and self._transport is not None:
-            self._reading = room
-            if room:
-                if self._incomplete_at is not None:
-                    self._incomplete_at = self._server.now()
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
-        if self._ending and not self._slots and not self._pending:
-            self._close()
-
-    async def _handle(self, slot: _Slot, item: Item) -> None:
-        handler = self._server.handler
-        try:
-            if isinstance(item, Frame):
-                slot.answer = await handler.on_frame(item.data, self._peer)
-            else:
-                slot.answer = await handler.on_broken(item.kind, item.head, item.length, self._peer)
-        except Exception as error:  # noqa: BLE001 - a fault in one message must not end the rest
-            # no answer is the safe answer: the sender keeps the message and sends it again
-            _log.error("mllp_handler_failed", exc_info=error)
-        slot.done = True
-        if self._slots and self._slots[0] is slot:
-            self._flush()
-
-    def _flush(self) -> None:
-        answers: list[bytes] = []
-        close = False
-        while self._slots and self._slots[0].done and not close:
-            slot = self._slots.popleft()
-            if slot.mute:
-                continue
-            if slot.answer is not None:
-                answers.append(frame(slot.answer))
-            close = slot.last or slot.answer is None
-        if self._closed:
-            self._advance()
-            return
-        self._active_at = self._server.now()
-        if answers and self._transport is not None:
-            self._transport.write(b"".join(answers))
-        if close:
-            self._pending.clear()
-            self._close()
-        else:
-            self._advance()
-
-    def _close(self) -> None:
-        self._closed = self._ending = True
-        if self._transport is not None:
-            self._transport.close()
-
-
 class MllpServer:
-    """Listens on one address; `port` 0 takes any free one (then `port` says which)."""
+    """Listens on one address; `port` 0 takes any free one (then `port` says which).
+
+    With `tls` it speaks TLS and nothing else.
+    """
 
     def __init__(
         self,
@@ -261,17 +64,27 @@ class MllpServer:
         host: str = "127.0.0.1",
         port: int = 0,
         limits: Limits = Limits(),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.handler = handler
         self.host = host
         self.port = port
         self.limits = limits
         self.refused = 0
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        """Where connections read into, one after the other."""
+        self._tls = tls
         self._count = 0
-        self._connections: set[_Connection] = set()
+        self._places = Places(limits.max_connections, limits.max_connections_per_address)
+        self._pace = Pace(limits.refusals_per_second)
+        self._memory = Memory(limits.max_buffered_bytes)
+        self._squeezed: set[Connection] = set()
+        self._told_at = float("-inf")
+        self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._opening: set[asyncio.Task[None]] = set()
+        self._listeners: list[socket.socket] = []
         self._ticker: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -285,26 +98,57 @@ class MllpServer:
         """Messages in work over all connections."""
         return len(self._tasks)
 
+    @property
+    def buffered(self) -> int:
+        """Bytes held over all connections."""
+        return self._memory.incomplete + self._memory.in_work
+
     async def start(self) -> None:
         """Begin to listen. Raises `ConfigurationError` when the address cannot be taken."""
         self._loop = asyncio.get_running_loop()
         try:
-            self._server = await self._loop.create_server(
-                lambda: _Connection(self), self.host, self.port, backlog=512
-            )
+            self._listeners = await self._bind(self._loop)
         except OSError as error:
             raise ConfigurationError(
                 f"MLLP cannot listen on {self.host}:{self.port} ({error.strerror}); free the port "
                 "or set HALYARD_HL7V2__PORT."
             ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self._listeners[0].getsockname()[1]
+        for listener in self._listeners:
+            self._open(self._accept(self._loop, listener))
         self._ticker = asyncio.create_task(self._tick(), name="mllp-timeouts")
 
+    async def _bind(self, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:
+        found = await loop.getaddrinfo(
+            self.host or None, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        bound: list[socket.socket] = []
+        try:
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                listener = socket.socket(family, kind, protocol)
+                bound.append(listener)
+                listener.setblocking(False)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # what the system takes for a connection that is not read is memory too
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                listener.bind(address)
+                listener.listen(_BACKLOG)
+        except OSError:
+            for listener in bound:
+                listener.close()
+            raise
+        return bound
+
     async def stop(self, grace: float = 10.0) -> None:
-        """Stop accepting, finish and answer frames in hand (at most `grace` s), close."""
-        if self._server is None:
+        """Stop accepting, answer what has arrived whole (at most `grace` s), close."""
+        if not self._listeners:
             return
-        self._server.close()
+        for task in list(self._opening):
+            task.cancel()
+        for listener in self._listeners:
+            listener.close()
         if self._ticker is not None:
             self._ticker.cancel()
         for connection in list(self._connections):
@@ -321,7 +165,7 @@ class MllpServer:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1.0)
-        self._server = None
+        self._listeners = []
 
     @staticmethod
     async def _wait(work: Coroutine[Any, Any, object], deadline: float) -> None:
@@ -343,6 +187,79 @@ class MllpServer:
     ) -> None:
         await self.stop()
 
+    # who comes
+
+    async def _accept(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(listener)
+            except OSError as error:
+                _log.warning("mllp_accept_failed", error=type(error).__name__)
+                await asyncio.sleep(_ACCEPT_RETRY_SECONDS)
+                continue
+            host = str(address[0]).removeprefix("::ffff:")  # IPv4 on a socket that takes both
+            if not self._admit(host):
+                accepted.close()
+                continue
+            self._count += 1
+            peer = Peer(host, int(address[1]), self._count)
+            connection = Connection(self, peer, tls=self._tls is not None)
+            self._places.take(host)
+            self._connections.add(connection)
+            self._empty.clear()
+            self._open(self._connect(loop, accepted, connection))
+
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, accepted: socket.socket, connection: Connection
+    ) -> None:
+        timeouts = {} if self._tls is None else self._timeouts()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, **timeouts
+            )
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is one of them
+            accepted.close()
+            self._pace.charge(connection.peer.host, self.now())
+            self._refuse("handshake", type(error).__name__)
+            self.release(connection)
+        except asyncio.CancelledError:
+            accepted.close()
+            self.release(connection)
+            raise
+
+    def _timeouts(self) -> dict[str, float]:
+        return {
+            "ssl_handshake_timeout": min(_HANDSHAKE_SECONDS, self.limits.read_timeout),
+            "ssl_shutdown_timeout": _TLS_CLOSE_SECONDS,
+        }
+
+    def _admit(self, host: str) -> bool:
+        if self._places.crowded(host):
+            self._refuse("address", "too many connections of one address")
+            return False
+        if self._places.full and not self._make_room():
+            self._refuse("total", "too many connections")
+            return False
+        return True
+
+    def _make_room(self) -> bool:
+        """Close the oldest connection that has sent nothing acceptable and has nothing in work."""
+        idle = (one for one in self._connections if not one.proven and not one.working)
+        oldest = min(idle, key=lambda one: one.opened_at, default=None)
+        if oldest is None:
+            return False
+        self.ended("room")
+        oldest.abort()
+        self.release(oldest)
+        return True
+
+    def _refuse(self, reason: str, text: str) -> None:
+        self.refused += 1
+        self.ended(reason)
+        if (now := self.now()) - self._told_at >= _TELL_SECONDS:
+            self._told_at = now
+            _log.warning("mllp_connection_refused", reason=text, refused=self.refused)
+
     # for connections
 
     def now(self) -> float:
@@ -350,20 +267,67 @@ class MllpServer:
         assert self._loop is not None
         return self._loop.time()
 
-    def adopt(self, connection: _Connection) -> int | None:
-        """Count a new connection in; None when there are too many."""
-        if len(self._connections) >= self.limits.max_connections:
-            self.refused += 1
-            _log.warning("mllp_connection_refused", limit=self.limits.max_connections)
-            return None
-        self._count += 1
-        self._connections.add(connection)
-        self._empty.clear()
-        return self._count
+    def later(
+        self, seconds: float, call: Callable[..., object], *arguments: object
+    ) -> asyncio.TimerHandle:
+        """Call after so many seconds."""
+        assert self._loop is not None
+        return self._loop.call_later(seconds, call, *arguments)
 
-    def release(self, connection: _Connection) -> None:
+    def ended(self, reason: str) -> None:
+        """Count a connection that the server refuses or ends."""
+        metrics.count("halyard_hl7v2_connections_ended_total", reason=reason)
+
+    def charge(self, host: str, refusals: int) -> float:
+        """Count refused messages; gives for how long their connection is not to be read."""
+        return self._pace.charge(host, self.now(), refusals)
+
+    def debt(self, host: str) -> float:
+        """For how long a new connection of `host` is not to be read."""
+        return self._pace.debt(host, self.now())
+
+    def count_incomplete(self, connection: Connection, held: int) -> None:
+        """A connection holds so many bytes of an incomplete frame now."""
+        if connection not in self._connections:
+            return
+        grown = held > connection.counted
+        self._memory.incomplete += held - connection.counted
+        connection.counted = held
+        if grown and self._memory.overdrawn:
+            slowest = min(
+                (one for one in self._connections if one.unfinished),
+                key=lambda one: (one.proven, one.incomplete_at or 0.0),
+                default=None,
+            )
+            if slowest is not None:
+                self.ended("memory")
+                slowest.give_up()
+
+    def count_work(self, connection: Connection, size: int) -> None:
+        """So many bytes more (or less) are in work."""
+        self._memory.in_work += size
+        connection.in_work += size
+        if size < 0 and self._squeezed and not self._memory.scarce:
+            squeezed, self._squeezed = self._squeezed, set()
+            for one in squeezed:
+                one.advance()
+
+    def may_read(self, connection: Connection) -> bool:
+        """Whether there is memory for more of this connection."""
+        if self._memory.may_read(connection.in_work):
+            return True
+        self._squeezed.add(connection)
+        return False
+
+    def release(self, connection: Connection) -> None:
         """A connection is gone."""
+        if connection not in self._connections:
+            return
         self._connections.discard(connection)
+        self._squeezed.discard(connection)
+        self._places.leave(connection.peer.host)
+        self._memory.incomplete -= connection.counted
+        connection.counted = 0
         if not self._connections:
             self._empty.set()
 
@@ -374,10 +338,17 @@ class MllpServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _open(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
     async def _tick(self) -> None:
         pause = min(1.0, self.limits.read_timeout / 4, self.limits.idle_timeout / 4)
         while True:
             await asyncio.sleep(pause)
             now = self.now()
+            self._pace.forget(now)
+            metrics.gauge("halyard_hl7v2_buffered_bytes", self.buffered)
             for connection in list(self._connections):
                 connection.check(now)

@@ -1,29 +1,24 @@
 """Who a message is about: PID in the shapes that English feeds really send.
 
-An NHS number may stand in any repetition of PID-3, else in PID-2 or PID-4, told by its assigning
-authority (CX.4) or its type (CX.5): ``NHS``, ``NH``, ``NHSNMBR``, ``NHSNBR``, or ``HN``, which
-some use for "hospital number", so that it counts only with the form of an NHS number. Nothing is
-verified here, and nothing is refused: what is odd gets a mark.
+An NHS number may stand in any repetition of PID-3, else in PID-2 or PID-4 (`identifiers`). Nothing
+is verified here, and nothing is refused: what is odd gets a mark.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
-from connectors.hl7v2.er7 import HL7_NULL, Message, Segment
+from connectors.hl7v2.er7 import Message, Segment
+from connectors.hl7v2.identifiers import LocalId, identifiers
 from connectors.hl7v2.times import iso_date
-from halyard import nhs_number
-from halyard.nhs_number import NhsNumberOutcome
 from schemas.events import NhsNumberStatus, PersonClaim
+
+YES: Final = frozenset({"Y", "YES", "1", "T", "TRUE"})
+"""How senders write the yes of table 0136."""
 
 _MAX_NAMES: Final = 8
 _MAX_OTHERS: Final = 4
 _MAX_TEXT: Final = 250
-_LOCAL_TYPES: Final = frozenset({b"MR", b"MRN", b"MEDREC", b"PI"})
-_UNUSABLE: Final = frozenset(
-    {NhsNumberOutcome.ABSENT, NhsNumberOutcome.MALFORMED, NhsNumberOutcome.BAD_CHECK_DIGIT}
-)
 # HL7 table 0001 and the NHS Data Dictionary's person gender codes
 _GENDERS: Final = {
     "1": "male",
@@ -53,36 +48,29 @@ def bounded(text: str, place: str, marks: list[str], limit: int = _MAX_TEXT) -> 
     return text or None
 
 
-@dataclass(slots=True)
-class _Identifiers:
-    numbers: list[str] = field(default_factory=list)  # in order of preference
-    suspect: list[str] = field(default_factory=list)  # said to be NHS numbers, but cannot be
-    local_id: str | None = None
-    local_key: str | None = None  # with its assigning authority
-    local_rank: int = 9
-
-
 def person_claim(
-    message: Message, pid: Segment, marks: list[str]
-) -> tuple[PersonClaim, str | None]:
-    """The claim in `pid`, and the local id with its assigning authority (for keys).
+    message: Message, pid: Segment, marks: list[str], *, shielded: bool = False
+) -> tuple[PersonClaim, LocalId | None]:
+    """The claim in `pid`, and the local id that keys are made of.
 
-    Adds to `marks`; no mark holds a value.
+    Names, birth date and postcode of who is not identified (PID-31 ``Y``) are placeholders and no
+    evidence: left out, marked ``identity-unknown``. `shielded`: the address is hidden, and left
+    out. Adds to `marks`; no mark holds a value.
     """
-    found = _identifiers(message, pid)
+    found = identifiers(message, pid, (3, 2, 4))
+    local = found.local()
     number = next(iter(found.numbers or found.suspect), None)
     others = tuple(dict.fromkeys(one for one in found.numbers if one != number))
     if others:
         marks.append("nhs-number-several")
+    if found.untyped:
+        marks.append("nhs-number-untyped")
     if number is not None and not found.numbers:
         marks.append("nhs-number-invalid")
-    family, given = _name(pid, marks)
-    if family is None:
-        marks.append("family-name-missing")
-    birth_text = pid.text(7, 1)
-    birth_date = iso_date(birth_text) if birth_text else None
-    if birth_date is None:
-        marks.append("birth-date-invalid" if birth_text else "birth-date-missing")
+    unknown = pid.text(31, 1).strip().upper() in YES
+    family, given, birth_date = (None, (), None) if unknown else _who(pid, marks)
+    if unknown:
+        marks.append("identity-unknown")
     gender_text = pid.text(8, 1).strip().upper()
     gender = _GENDERS.get(gender_text)
     if gender_text and gender is None:
@@ -94,58 +82,23 @@ def person_claim(
         given=given,
         birth_date=birth_date,
         gender=gender,
-        postcode=bounded(_postcode(pid), "PID-11", marks, 40),
-        local_id=bounded(found.local_id or "", "PID-3", marks),
+        postcode=(None if shielded or unknown else bounded(_postcode(pid), "PID-11", marks, 40)),
+        local_id=bounded(local.value if local else "", "PID-3", marks),
         other_numbers=others[:_MAX_OTHERS],
     )
-    return claim, found.local_key
+    return claim, local
 
 
-def _identifiers(message: Message, pid: Segment) -> _Identifiers:
-    found = _Identifiers()
-    for number in (3, 2, 4):
-        for raw in pid.repetitions(number):
-            _identifier(found, message, number, raw)
-        if number == 3 and found.numbers:
-            break
-    return found
-
-
-def _identifier(found: _Identifiers, message: Message, number: int, raw: bytes) -> None:
-    """One CX: id, check digit, its scheme, assigning authority, type."""
-    parts = raw.split(message.delimiters.component)
-    if not parts[0] or parts[0] == HL7_NULL:
-        return
-    value = message.decode(parts[0], "PID", number).strip()
-    if not value:
-        return
-    authority = _code(message, parts, 3)
-    kind = _code(message, parts, 4)
-    said = b"NHS" in authority or kind == b"NH" or kind.startswith(b"NHS")
-    if said or kind == b"HN":
-        form = nhs_number.parse(value, profile="test").outcome
-        if form not in _UNUSABLE:
-            found.numbers.append(value)
-            return
-        if said:
-            found.suspect.append(value)
-            return
-    if number == 3:
-        rank = 0 if kind in _LOCAL_TYPES else 1
-        if rank < found.local_rank:
-            found.local_rank, found.local_id = rank, value
-            # two authorities may be told apart by their universal ids alone
-            site = authority or _code(message, parts, 3, 1)
-            found.local_key = f"{site.decode('latin-1')}^{value}"
-
-
-def _code(message: Message, parts: list[bytes], index: int, sub: int = 0) -> bytes:
-    """A subcomponent (the first) of a component, in capitals."""
-    if index >= len(parts):
-        return b""
-    mark = message.delimiters.subcomponent
-    subs = parts[index].split(mark) if mark else parts[index : index + 1]
-    return subs[sub].strip().upper() if sub < len(subs) else b""
+def _who(pid: Segment, marks: list[str]) -> tuple[str | None, tuple[str, ...], str | None]:
+    """Family name, given names, birth date."""
+    family, given = _name(pid, marks)
+    if family is None:
+        marks.append("family-name-missing")
+    birth_text = pid.text(7, 1)
+    birth_date = iso_date(birth_text) if birth_text else None
+    if birth_date is None:
+        marks.append("birth-date-invalid" if birth_text else "birth-date-missing")
+    return family, given, birth_date
 
 
 def _status(message: Message, pid: Segment, marks: list[str]) -> NhsNumberStatus:

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from connectors.hl7v2.mllp import Limits, MllpServer
 from connectors.hl7v2.server import HEAD_BYTES, Intake
+from connectors.hl7v2.tls import server_context
 from halyard import metrics
 from halyard.clock import system_clock
 from halyard.errors import BrokerUnavailable, ConfigurationError
@@ -45,10 +46,11 @@ class _Health:
 async def run(service: Service, settings: Settings) -> None:
     """Take messages in until the service stops.
 
-    Raises `ConfigurationError` (directory, keys, port) and `BrokerUnavailable`.
+    Raises `ConfigurationError` (directory, keys, certificates, port) and `BrokerUnavailable`.
     """
     directory = load_directory(settings.directory_file)
-    check_feeds(directory)
+    check_feeds(directory, client_certificates=settings.hl7v2.tls_client_ca is not None)
+    tls = server_context(settings.hl7v2)
     keys = load_keys(settings.security.secrets_file)
     health = _Health("waiting for Kafka")
     service.add_readiness("kafka", lambda: health.reason)
@@ -58,11 +60,16 @@ async def run(service: Service, settings: Settings) -> None:
     health.reason = None
     intake = Intake(settings, directory=directory, keys=keys, producer=producer, clock=system_clock)
     server = MllpServer(
-        intake, host=settings.hl7v2.host, port=settings.hl7v2.port, limits=limits(settings)
+        intake,
+        host=settings.hl7v2.host,
+        port=settings.hl7v2.port,
+        limits=limits(settings),
+        tls=tls,
     )
+    _begin_gauges(directory)
     try:
         await server.start()
-        _log.info("mllp_listening", host=server.host, port=server.port)
+        _log.info("mllp_listening", host=server.host, port=server.port, tls=tls is not None)
         service.ready = True
         await _watch(service, settings, server, intake, producer, health)
     finally:
@@ -77,15 +84,33 @@ def limits(settings: Settings) -> Limits:
         max_frame_bytes=hl7v2.max_message_bytes,
         head_bytes=HEAD_BYTES,
         max_connections=hl7v2.max_connections,
+        max_connections_per_address=hl7v2.max_connections_per_address,
+        max_buffered_bytes=hl7v2.max_buffered_bytes,
         max_in_flight=hl7v2.max_in_flight,
+        refusals_per_second=hl7v2.refusals_per_second,
         read_timeout=hl7v2.read_timeout_seconds,
         idle_timeout=hl7v2.idle_timeout_seconds,
     )
 
 
-def check_feeds(directory: Directory) -> None:
-    """Raises `ConfigurationError` for a feed whose time zone or character set does not exist."""
+def _begin_gauges(directory: Directory) -> None:
+    """So that a feed that never sends is seen as silent since the start."""
+    now = system_clock().timestamp()
     for feed in directory.feeds:
+        if feed.transport == "mllp":
+            metrics.gauge("halyard_hl7v2_last_message_timestamp_seconds", now, feed=feed.source)
+
+
+def check_feeds(directory: Directory, *, client_certificates: bool = False) -> None:
+    """Raises `ConfigurationError` for a feed whose time zone or character set does not exist, or
+    whose certificates nobody would ask for.
+    """
+    for feed in directory.feeds:
+        if feed.certificates and feed.transport == "mllp" and not client_certificates:
+            raise ConfigurationError(
+                f"Feed {feed.source} lists certificates, which only TLS with client certificates "
+                "can show; set HALYARD_HL7V2__TLS_CLIENT_CA."
+            )
         try:
             ZoneInfo(feed.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError):

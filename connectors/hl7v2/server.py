@@ -1,10 +1,14 @@
 """Takes frames in: map, encode, produce, and only then acknowledge.
 
-Order is the guarantee: an AA leaves when every in-sync replica has the event; a NACK leaves when
-the refused bytes are in ``message.rejected``. If the broker does not confirm in time there is no
-answer at all and the connection closes, so that the sender keeps the message and sends it again
-(an AE would make many engines skip it); a feed may ask for AR instead. Nothing here needs the
-database.
+Order is the guarantee: an accepting answer (AA, CA) leaves when every in-sync replica has every
+event of the message; a NACK leaves when the refused bytes are in ``message.rejected``. If the
+broker does not confirm in time there is no answer at all and the connection closes, so that the
+sender keeps the message and sends it again (an AE would make many engines skip it); a feed may ask
+for AR instead. Nothing here needs the database.
+
+A frame with several messages (`connectors.hl7v2.batch`) is taken message by message and answered
+as a whole: a bad one does not harm the others, and if one cannot be stored the frame has no answer
+and is sent again, which is harmless for those that were.
 """
 
 from __future__ import annotations
@@ -12,52 +16,32 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final
 
-from aiokafka.errors import KafkaError
-
-from connectors.hl7v2.ack import PROBLEMS, AckCode, acknowledge, answer
+from connectors.hl7v2.ack import PROBLEMS, AckCode, Problem, acknowledgements, answers
+from connectors.hl7v2.batch import Batch, respond, split
 from connectors.hl7v2.er7 import Er7Error, Message
 from connectors.hl7v2.framing import BrokenKind
-from connectors.hl7v2.mapping import to_attendance
-from connectors.hl7v2.mllp import Peer
+from connectors.hl7v2.mapping import to_attendances
+from connectors.hl7v2.peers import Peer, Reply
+from connectors.hl7v2.storing import HEAD_BYTES, Bus, Producer, source_of
 from halyard import faults, metrics
 from halyard.clock import Clock
-from halyard.errors import TransientError
-from halyard.ids import derive
-from halyard.kafka import Headers, cloudevent_headers, qualified
 from halyard.privacy import Keys
 from halyard.settings import Settings
-from halyard.telemetry import get_logger, new_traceparent
+from halyard.telemetry import get_logger
 from schemas.codec import encode
-from schemas.events import MessageRejected
-from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
 from stores.directory import Directory, Feed
 
+__all__ = ["HEAD_BYTES", "Intake", "Producer"]
+
 _log = get_logger()
-
-HEAD_BYTES: Final = 65_536
-UNKNOWN_SOURCE: Final = "unknown"
-_RECORD_OVERHEAD: Final = 4_096  # key, headers and the batch around a value
-
-
-class Producer(Protocol):
-    """What is used of aiokafka's producer."""
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes | None = None,
-        key: bytes | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-        headers: list[tuple[str, bytes]] | None = None,
-    ) -> asyncio.Future[object]:
-        """Queue a record; the future ends when the broker has it."""
+# An acknowledgement is never acknowledged: two systems would answer each other for ever
+_SILENT: Final = Reply((), taken=0, refused=1)
 
 
 class Intake:
-    """The handler behind an MLLP listener (`connectors.hl7v2.mllp.Handler`)."""
+    """The handler behind an MLLP listener (`connectors.hl7v2.peers.Handler`)."""
 
     def __init__(
         self,
@@ -68,165 +52,156 @@ class Intake:
         producer: Producer,
         clock: Clock,
     ) -> None:
+        self._directory = directory
         self._keys = keys
-        self._producer = producer
         self._clock = clock
-        self._deadline = settings.hl7v2.ack_timeout_seconds
-        self._max_value = settings.kafka.max_record_bytes - _RECORD_OVERHEAD
-        self._attendance_topic = qualified(settings, ATTENDANCE_REPORTED)
-        self._rejected_topic = qualified(settings, MESSAGE_REJECTED)
+        self._bus = Bus(settings, keys=keys, producer=producer, clock=clock)
+        self._max_batch = settings.hl7v2.max_batch_messages
+        self._at_once = settings.hl7v2.max_in_flight
         # names and addresses are the sender's: bounded
         self._feed_for = lru_cache(maxsize=1024)(directory.feed_for)
-        self.failing_since: float | None = None
+
+    @property
+    def failing_since(self) -> float | None:
         """Since when (monotonic seconds) the broker has confirmed nothing; None: it does."""
-        self._failed_at = 0.0
+        return self._bus.failing_since
 
     @property
     def failing_seconds(self) -> float:
         """From the first to the last message in a row that the broker did not confirm."""
-        return 0.0 if self.failing_since is None else self._failed_at - self.failing_since
+        return self._bus.failing_seconds
 
-    async def on_frame(self, frame: bytes, peer: Peer) -> bytes | None:
-        """Take one message in; its answer, or None when it could not be stored in time."""
+    async def on_frame(self, frame: bytes, peer: Peer) -> Reply | None:
+        """Take a frame's messages in; the answer, or None when one could not be stored in time."""
+        batch = split(frame)
+        if batch is None:
+            return await self._take(frame, peer)
+        return await self._take_batch(frame, batch, peer)
+
+    async def on_broken(
+        self, kind: BrokenKind, head: bytes, length: int, peer: Peer
+    ) -> Reply | None:
+        """Keep what could not be framed; only an oversize message is answered (AR)."""
+        feed: Feed | None = None
+        try:
+            feed = self._feed(Message.parse(head), peer)
+        except Er7Error:
+            pass  # noise has no header; it is kept under the unknown source
+        place = "MSH" if kind == "oversize" else "frame"
+        kept = await self._bus.rejected(head, length, kind, place, feed)
+        given = acknowledgements(head, "oversize") if kept and kind == "oversize" else ()
+        _count(feed, "broken", AckCode.REJECT if given else "none")
+        return _no(given) if given else None
+
+    async def _take_batch(self, frame: bytes, batch: Batch, peer: Peer) -> Reply | None:
+        messages = batch.messages
+        if len(messages) > self._max_batch:
+            return await self._refuse(frame, None, "batch-size", None, msa_id=batch.control_id)
+        if batch.miscounted:  # every message that is there is answered: the sender can compare
+            _log.warning("hl7v2_batch_miscounted", messages=len(messages))
+        replies: list[Reply] = []
+        for first in range(0, len(messages), self._at_once):
+            part = messages[first : first + self._at_once]
+            taken = await asyncio.gather(*(self._take(one, peer) for one in part))
+            whole = [reply for reply in taken if reply is not None]
+            replies += whole
+            if len(whole) < len(part):
+                return None
+        given = respond(batch, [reply.frames for reply in replies])
+        return Reply(
+            (given,) if given else (),
+            taken=sum(reply.taken for reply in replies),
+            refused=sum(reply.refused for reply in replies),
+        )
+
+    async def _take(self, data: bytes, peer: Peer) -> Reply | None:
+        """Take one message in; its answers, or None when it could not be stored in time."""
         started = time.perf_counter()
         feed: Feed | None = None
         message: Message | None = None
         try:
-            message = Message.parse(frame)
-            header = message.segment("MSH")
-            feed = self._feed_for(header.text(3, 1), header.text(4, 1), peer.host)
+            message = Message.parse(data)
+            feed = self._feed(message, peer)
+            if message.segment("MSH").field(9)[:3] == b"ACK":
+                return await self._ignore(data, feed)
             if feed is None:
-                return await self._refuse(frame, message, "unknown-feed", None)
-            received_at = self._clock()
-            event = to_attendance(message, feed=feed, keys=self._keys, received_at=received_at)
+                return await self._refuse(data, message, "unknown-feed", None)
+            events = to_attendances(
+                message,
+                feed=feed,
+                rule=self._directory.arrival_rule(feed),
+                keys=self._keys,
+                received_at=self._clock(),
+            )
         except Er7Error as refusal:
-            return await self._refuse(frame, message, refusal.rule, feed)
-        value = encode(event)
-        if len(value) > self._max_value:  # a limit set too low; never a reason to wait for ever
-            return await self._refuse(frame, message, "oversize", feed)
+            return await self._refuse(data, message, refusal.rule, feed)
+        values = [encode(event) for event in events]
+        if self._bus.too_large(values):  # never wait for ever
+            return await self._refuse(data, message, "oversize", feed)
         faults.point("hl7v2.before_produce")
-        stored = await self._store(
-            self._attendance_topic,
-            event.source_person,
-            value,
-            cloudevent_headers(
-                event_id=event.event_id,
-                event_type="AttendanceReported",
-                source=feed.source,
-                time=received_at,
-                traceparent=new_traceparent(),
-            ),
-            int(received_at.timestamp() * 1000),
-        )
-        if not stored:
-            return self._away(frame, message, feed)
+        if not await self._bus.attendances(events, values, feed):
+            return self._away(data, message, feed)
         faults.point("hl7v2.after_produce")
-        metrics.count("halyard_hl7v2_messages_total", feed=feed.source, answer="AA")
+        given = answers(message, data, AckCode.ACCEPT)
+        _count(feed, events[0].kind.lower(), _code(given))
+        now = self._clock().timestamp()
+        metrics.gauge("halyard_hl7v2_last_message_timestamp_seconds", now, feed=feed.source)
         metrics.observe("halyard_hl7v2_ack_seconds", time.perf_counter() - started)
-        return answer(message, frame, AckCode.ACCEPT)
+        return Reply(given)
 
-    async def on_broken(
-        self, kind: BrokenKind, head: bytes, length: int, peer: Peer
-    ) -> bytes | None:
-        """Keep what could not be framed; only an oversize message is answered (AR)."""
-        feed: Feed | None = None
-        try:
-            header = Message.parse(head).segment("MSH")
-            feed = self._feed_for(header.text(3, 1), header.text(4, 1), peer.host)
-        except Er7Error:
-            pass  # noise has no header; it is kept under the unknown source
-        kept = await self._keep(head, length, kind, "MSH" if kind == "oversize" else "frame", feed)
-        if not kept or kind != "oversize":
-            _count(feed, "none")
-            return None
-        _count(feed, AckCode.REJECT)
-        return acknowledge(head, "oversize")
+    def _feed(self, message: Message, peer: Peer) -> Feed | None:
+        header = message.segment("MSH")
+        return self._feed_for(header.text(3, 1), header.text(4, 1), peer.host, peer.certificate)
 
     async def _refuse(
-        self, frame: bytes, message: Message | None, rule: str, feed: Feed | None
-    ) -> bytes | None:
+        self,
+        data: bytes,
+        message: Message | None,
+        rule: str,
+        feed: Feed | None,
+        *,
+        msa_id: bytes = b"",
+    ) -> Reply | None:
         code, problem = PROBLEMS[rule]
-        place = f"{problem.segment}-{problem.field}" if problem.field else problem.segment
-        if not await self._keep(frame[:HEAD_BYTES], len(frame), rule, place, feed):
-            _count(feed, "none")
+        if not await self._bus.rejected(data[:HEAD_BYTES], len(data), rule, _place(problem), feed):
+            _count(feed, "refused", "none")
             return None
-        _count(feed, code)
-        return answer(message, frame, code, problem)
+        given = answers(message, data, code, problem, msa_id=msa_id)
+        _count(feed, "refused", _code(given))
+        return _no(given)
 
-    async def _keep(
-        self, head: bytes, length: int, rule: str, place: str, feed: Feed | None
-    ) -> bool:
-        """Put refused bytes on the bus; True when the broker has them."""
-        received_at = self._clock()
-        source = UNKNOWN_SOURCE if feed is None else feed.source
-        digest = self._keys.digest(head)
-        event = MessageRejected(
-            event_id=derive("rejected", source, rule, digest, length),
-            source=source,
-            transport="mllp",
-            received_at=received_at,
-            rule=rule,
-            place=place,
-            length=length,
-            digest=digest,
-            truncated=len(head) < length,
-            head=head,
+    async def _ignore(self, data: bytes, feed: Feed | None) -> Reply | None:
+        kept = await self._bus.rejected(
+            data[:HEAD_BYTES], len(data), "acknowledgement", "MSH-9", feed
         )
-        stored = await self._store(
-            self._rejected_topic,
-            source,
-            encode(event),
-            cloudevent_headers(
-                event_id=event.event_id,
-                event_type="MessageRejected",
-                source=source,
-                time=received_at,
-                traceparent=new_traceparent(),
-            ),
-            int(received_at.timestamp() * 1000),
-        )
-        metrics.count("halyard_rejected_total", transport="mllp", rule=rule)
-        _log.warning("hl7v2_rejected", feed=source, rule=rule, length=length, kept=stored)
-        return stored
+        _count(feed, "refused", "none")
+        return _SILENT if kept else None
 
-    async def _store(
-        self, topic: str, key: str, value: bytes, headers: Headers, timestamp_ms: int
-    ) -> bool:
-        """True when every in-sync replica has the record; False when that is not known in time.
-
-        A record without confirmation may still arrive; it has the same event id when it is sent
-        again.
-        """
-        try:
-            async with asyncio.timeout(self._deadline):
-                sent = await self._producer.send(
-                    topic,
-                    value,
-                    key=key.encode(),
-                    timestamp_ms=timestamp_ms,
-                    headers=list(headers),
-                )
-                await sent
-        except (KafkaError, TransientError, TimeoutError) as error:
-            self._failed_at = time.monotonic()
-            if self.failing_since is None:
-                self.failing_since = self._failed_at
-                _log.error("hl7v2_broker_away", error=type(error).__name__)
-            return False
-        if self.failing_since is not None:
-            self.failing_since = None
-            _log.info("hl7v2_broker_back")
-        return True
-
-    def _away(self, frame: bytes, message: Message, feed: Feed) -> bytes | None:
+    def _away(self, data: bytes, message: Message, feed: Feed) -> Reply | None:
         if feed.broker_away == "close":
-            _count(feed, "none")
+            _count(feed, "unstored", "none")
             return None
-        code, problem = PROBLEMS["broker-away"]
-        _count(feed, code)
-        return answer(message, frame, code, problem)
+        given = answers(message, data, *PROBLEMS["broker-away"])
+        _count(feed, "unstored", _code(given))
+        # who wants to hear nothing is told by the end of the connection
+        return _no(given) if given else None
 
 
-def _count(feed: Feed | None, given: str) -> None:
-    source = UNKNOWN_SOURCE if feed is None else feed.source
-    metrics.count("halyard_hl7v2_messages_total", feed=source, answer=given)
+def _no(given: tuple[bytes, ...]) -> Reply:
+    return Reply(given, taken=0, refused=1)
+
+
+def _place(problem: Problem) -> str:
+    return f"{problem.segment}-{problem.field}" if problem.field else problem.segment
+
+
+def _code(given: tuple[bytes, ...]) -> str:
+    """MSA-1 of the first answer."""
+    if not given:
+        return "none"
+    msa = given[0].index(b"\rMSA")
+    return given[0][msa + 5 : msa + 7].decode("ascii")
+
+
+def _count(feed: Feed | None, kind: str, given: str) -> None:
+    metrics.count("halyard_hl7v2_messages_total", feed=source_of(feed), kind=kind, answer=given)

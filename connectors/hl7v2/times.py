@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from connectors.hl7v2.er7 import Segment
 from schemas.events import Moment
 
 # YYYYMMDD[HH[MM[SS[.S…]]]][±ZZZZ]; ASCII digits alone
@@ -62,6 +63,19 @@ def moment(text: str, zone: str) -> Moment | None:
         return _moment(first, repeated=repeated)
     except (ValueError, OverflowError):
         return None
+
+
+def read_moment(segment: Segment, number: int, zone: str, marks: list[str]) -> Moment | None:
+    """The moment in a field; marked when it is none, or one that the clock had twice."""
+    text = segment.text(number, 1).strip()
+    if not text:
+        return None
+    found = moment(text, zone)
+    if found is None:
+        marks.append(f"time-invalid:{segment.name}-{number}")
+    elif found.repeated_hour:
+        marks.append(f"time-repeated-hour:{segment.name}-{number}")
+    return found
 
 
 def _offset(when: datetime) -> timedelta:

@@ -6,6 +6,7 @@ Used by ``halyard flags upload``, ``halyard alerts follow`` and ``accept``, the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
+import orjson
 
+from connectors.local_authority.events import Versions, live_events
+from connectors.local_authority.reading import Format
 from halyard.errors import RejectedError, TransientError
 
 CHUNK: Final = 64 * 1024
 UPLOAD_SECONDS: Final = 900.0
+_CONTENT_TYPES: Final[Mapping[Format, str]] = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 
 
 class HubUnavailable(TransientError):
@@ -84,14 +89,34 @@ class RecordAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class FileAnswer:
+    """What became of the file: a CP-IS code (CPF01 to CPF05), None while it is not known.
+
+    `final` is False for CPF05 (PDS does not answer). `counts`: answers by code; `refused`:
+    records that were refused at once. `repeat_of`: an earlier upload of the same bytes;
+    `sequence_note`: what is odd about the file's number.
+    """
+
+    code: str | None
+    text: str | None
+    final: bool
+    refused: int
+    counts: Mapping[str, int]
+    sequence_note: str | None
+    repeat_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerPage:
     """Answers as far as they are known."""
 
     expected: int | None
     answered: int
     complete: bool
+    file: FileAnswer
     records: tuple[RecordAnswer, ...]
     next_after: int | None
+    first_open: int | None  # the first line of this page without an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +155,13 @@ class HubClient:
         source: Path | bytes | AsyncIterator[bytes],
         *,
         sequence: int | None = None,
+        file_format: Format = "jsonl",
         traceparent: str | None = None,
     ) -> Receipt:
         """Send a flag file. Sending it again is harmless; with the same `sequence` it is the same
         upload. Raises `HubUnavailable` or `HubRefused`.
         """
-        headers = {"Content-Type": "application/x-ndjson"}
+        headers = {"Content-Type": _CONTENT_TYPES[file_format]}
         if traceparent:
             headers["traceparent"] = traceparent
         body = await self._call(
@@ -169,8 +195,18 @@ class HubClient:
             expected=body["expected"],
             answered=body["answered"],
             complete=body["complete"],
+            file=FileAnswer(
+                code=body["file_code"],
+                text=body["file_text"],
+                final=body["final"],
+                refused=body["refused"],
+                counts=body["counts"],
+                sequence_note=body["sequence_note"],
+                repeat_of=body["repeat_of"],
+            ),
             records=tuple(RecordAnswer(**one) for one in body["records"] if one["code"]),
             next_after=body["next_after"],
+            first_open=next((one["line"] for one in body["records"] if not one["code"]), None),
         )
 
     async def follow_answers(
@@ -185,15 +221,25 @@ class HubClient:
         Raises `HubUnavailable` if they are not complete after `seconds` without a new one.
         """
         told: set[int] = set()
+        done = 0  # the lines to here that were known are told
         deadline = time.monotonic() + seconds
         while True:
             began = time.monotonic()
             head = await self.answers(upload_id, limit=1)
             if head is not None and head.answered > len(told):
-                async for one in self._all_answers(upload_id):
-                    if one.line not in told:
-                        told.add(one.line)
-                        yield one
+                first_open: int | None = None
+                if head.complete:
+                    done = 0  # a line may have come to be known after lines behind it
+                async for page in self.answer_pages(upload_id, after=done):
+                    for one in page.records:
+                        if one.line not in told:
+                            told.add(one.line)
+                            yield one
+                    if first_open is None:
+                        first_open = page.first_open
+                        done = page.records[-1].line if page.records else done
+                    if first_open is not None:
+                        done = min(done, first_open - 1)
                 deadline = time.monotonic() + seconds
             if head is not None and head.complete and len(told) >= head.answered:
                 return
@@ -205,15 +251,17 @@ class HubClient:
             # a long file is read again as often as its reading takes
             await asyncio.sleep(max(interval, time.monotonic() - began))
 
-    async def _all_answers(self, upload_id: uuid.UUID) -> AsyncIterator[RecordAnswer]:
-        after: int | None = 0
-        while after is not None:
-            page = await self.answers(upload_id, after=after)
+    async def answer_pages(
+        self, upload_id: uuid.UUID, *, after: int = 0
+    ) -> AsyncIterator[AnswerPage]:
+        """Every page of the answers behind line `after`; none if the upload is not known yet."""
+        place: int | None = after
+        while place is not None:
+            page = await self.answers(upload_id, after=place)
             if page is None:
                 return
-            for one in page.records:
-                yield one
-            after = page.next_after
+            yield page
+            place = page.next_after
 
     async def alerts(
         self,
@@ -239,17 +287,29 @@ class HubClient:
         interval: float = 0.5,
         stopping: asyncio.Event | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Alerts as they change, each version once, until `stopping`; outages are waited out."""
-        while stopping is None or not stopping.is_set():
+        """Alerts as they change, each version once, until `stopping`; outages are waited out.
+
+        Reads the live list, and goes on where it was when that ends or falls silent.
+        """
+        stopping = stopping or asyncio.Event()
+        told = Versions()
+        while not stopping.is_set():
             try:
-                page = await self.alerts(after=after, states=states)
+                async with contextlib.aclosing(
+                    live_events(
+                        self._http, after, states, stopping, refusal=_refusal, no_answer=_no_answer
+                    )
+                ) as events:
+                    async for event in events:
+                        after = event.last_id or after
+                        if event.kind != "alert":
+                            continue
+                        alert: dict[str, Any] = orjson.loads(event.data)
+                        if told.is_new(alert["alert_id"], alert["version"]):
+                            yield alert
             except HubUnavailable:
-                await asyncio.sleep(interval)
-                continue
-            for alert in page.alerts:
-                yield alert
-            after = page.next
-            if not page.more:
+                pass  # it comes back, and the list goes on after the last event
+            if not stopping.is_set():
                 await asyncio.sleep(interval)
 
     async def accept(
@@ -278,19 +338,27 @@ class HubClient:
         try:
             response = await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            # its text would hold the URL
-            raise HubUnavailable(
-                f"The hub does not answer ({type(error).__name__}); check its address and that "
-                "`halyard serve` runs, then send it again."
-            ) from None
-        body = _json(response)
-        if response.status_code >= 500:
-            detail = body.get("detail", "Send it again in a moment.")
-            title = body.get("title", f"The hub answered {response.status_code}")
-            raise HubUnavailable(f"{title}. {detail}", problem=body)
+            raise _no_answer(error) from None
         if response.status_code >= 300:
-            raise HubRefused(response.status_code, body)
-        return body
+            raise _refusal(response)
+        return _json(response)
+
+
+def _no_answer(error: httpx.HTTPError) -> HubUnavailable:
+    # its text would hold the URL
+    return HubUnavailable(
+        f"The hub does not answer ({type(error).__name__}); check its address and that "
+        "`halyard serve` runs, then send it again."
+    )
+
+
+def _refusal(response: httpx.Response) -> HubUnavailable | HubRefused:
+    body = _json(response)
+    if response.status_code >= 500:
+        detail = body.get("detail", "Send it again in a moment.")
+        title = body.get("title", f"The hub answered {response.status_code}")
+        return HubUnavailable(f"{title}. {detail}", problem=body)
+    return HubRefused(response.status_code, body)
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

@@ -1,30 +1,33 @@
 """A flag file onto the bus: line by line, durable before the answer, no database needed.
 
 Each good line becomes a `FlagSubmitted`, each broken one a `MessageRejected` and a place in the
-answer; then a trailer carries the count. Ids are derived from authority, upload, line and bytes,
-so that the same file sent again under the same sequence is the same to everybody behind.
+answer; then a trailer carries the counts and a digest of the file, or the rule by which all of it
+is refused. Ids are derived from authority, upload, line and bytes, so that the same file sent
+again under the same sequence is the same to everybody behind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from aiokafka.errors import KafkaError
 from starlette.requests import ClientDisconnect
 
-from connectors.local_authority.lines import Line, Lines
-from connectors.local_authority.records import RULES, Accepted, Refusal, parse_line
+from connectors.local_authority.answers import FILE_TEXTS, FileCode
+from connectors.local_authority.lines import Line
+from connectors.local_authority.pipeline import IN_FLIGHT, Pipeline
+from connectors.local_authority.reading import Format, Read, make_reader
+from connectors.local_authority.records import RULES, Accepted, Refusal
 from halyard import ids, metrics
 from halyard.clock import Clock
 from halyard.errors import BrokerUnavailable
 from halyard.http import HttpProblem
-from halyard.kafka import Record, cloudevent_headers, qualified
+from halyard.kafka import Record, cloudevent_headers
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import get_logger, new_traceparent
@@ -32,7 +35,6 @@ from schemas import codec
 from schemas.events import FlagSubmitted, MessageRejected, SubmissionKind
 from schemas.topics import FLAG_SUBMITTED, MESSAGE_REJECTED
 
-IN_FLIGHT: Final = 1_000  # records not yet confirmed
 MAX_REFUSALS: Final = 1_000  # named in one answer; all are counted
 
 
@@ -45,6 +47,16 @@ class Upload:
     sequence: int  # orders the authority's files
     received_at: datetime
     traceparent: str
+    format: Format = "jsonl"
+
+
+class _FileRefused(Exception):
+    """The file as a whole cannot be read."""
+
+    def __init__(self, line: int, refusals: Sequence[Refusal]) -> None:
+        super().__init__()
+        self.line = line
+        self.refusals = refusals
 
 
 @dataclass(slots=True)
@@ -56,6 +68,8 @@ class Taken:
     refused_lines: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list, repr=False)
     last_line: int = 0
+    digest: str | None = None  # keyed, of the whole file
+    file_rule: str | None = None  # by which the file as a whole is refused
 
     def refuse(self, line: int, refusals: Sequence[Refusal]) -> None:
         """Name the line and each of its rules, as far as the answer has room."""
@@ -101,16 +115,27 @@ class Intake:
         self._keys = keys
         self._clock = clock
 
+    @property
+    def oldest_client(self) -> str | None:
+        """The oldest version of a client that is still taken, if one that says its version."""
+        return self._settings.http.oldest_client_version
+
     async def take(self, upload: Upload, chunks: AsyncIterator[bytes]) -> Taken:
         """Put every line of `chunks` on the bus, then the trailer.
 
-        Raises `HttpProblem` that says what was taken: 503 if the broker did not confirm, and
-        what the edge raises for a body that is too large or stops coming.
+        Raises `HttpProblem` that says what was taken: 422 for a file that cannot be read at all
+        (its trailer stands on the bus), 503 if the broker did not confirm, and what the edge
+        raises for a body that is too large or stops coming.
         """
         taken = Taken(upload.upload_id)
-        pipeline = _Pipeline(self._producer, self._settings)
+        pipeline = Pipeline(self._producer, self._settings)
+        unreadable: _FileRefused | None = None
         try:
-            await self._lines(upload, chunks, taken, pipeline)
+            try:
+                await self._lines(upload, chunks, taken, pipeline)
+            except _FileRefused as refused:
+                unreadable = refused
+                taken.file_rule = refused.refusals[0].rule
             await pipeline.confirm_all()
             taken.accepted = pipeline.confirmed_lines
             await pipeline.put(self._trailer(upload, taken))
@@ -126,6 +151,8 @@ class Intake:
             raise _stopped(400, "The file broke off", "upload.broke_off", taken) from None
         finally:
             _count(taken)
+        if unreadable is not None:
+            raise _not_read(unreadable, taken)
         return taken
 
     async def _lines(
@@ -133,30 +160,38 @@ class Intake:
         upload: Upload,
         chunks: AsyncIterator[bytes],
         taken: Taken,
-        pipeline: _Pipeline,
+        pipeline: Pipeline,
     ) -> None:
-        lines = Lines(self._settings.http.max_upload_line_bytes)
-        async for chunk in chunks:
-            for line in lines.feed(chunk):
-                await self._line(upload, line, taken, pipeline)
-            taken.last_line = lines.number
-            await asyncio.sleep(0)  # parsing is work: let others in between
-        for line in lines.end():
-            await self._line(upload, line, taken, pipeline)
-        taken.last_line = lines.number
-
-    async def _line(self, upload: Upload, line: Line, taken: Taken, pipeline: _Pipeline) -> None:
-        parsed = (
-            (Refusal("", "line.too_long"),)
-            if line.cut
-            else parse_line(line.content, gss=upload.gss, today=_today(upload))
+        reader = make_reader(
+            upload.format,
+            gss=upload.gss,
+            today=_today(upload),
+            max_bytes=self._settings.http.max_upload_line_bytes,
         )
+        content = hashlib.sha256()
+        async for chunk in chunks:
+            content.update(chunk)
+            for read in reader.feed(chunk):
+                await self._line(upload, read, taken, pipeline)
+            taken.last_line = reader.number
+            await asyncio.sleep(0)  # parsing is work: let others in between
+        for read in reader.end():
+            await self._line(upload, read, taken, pipeline)
+        taken.last_line = reader.number
+        # under the key that does not rotate: files are compared over weeks
+        taken.digest = self._keys.token("upload-file", content.hexdigest())
+
+    async def _line(self, upload: Upload, read: Read, taken: Taken, pipeline: Pipeline) -> None:
+        line, parsed = read.line, read.parsed
         if isinstance(parsed, Accepted):
             await pipeline.put(self._submitted(upload, line, parsed), counts=True)
             return
         taken.refuse(line.number, parsed)
         await pipeline.put(self._rejected(upload, line, parsed[0]))
         metrics.count("halyard_rejected_total", transport="http", rule=parsed[0].rule)
+        if read.fatal:
+            taken.last_line = line.number
+            raise _FileRefused(line.number, parsed)
 
     def _submitted(self, upload: Upload, line: Line, parsed: Accepted) -> Record:
         event_id = ids.derive(
@@ -164,7 +199,7 @@ class Intake:
             upload.gss,
             str(upload.upload_id),
             line.number,
-            self._keys.digest(line.content),
+            self._keys.digest(line.context + line.content),
         )
         person = (upload.gss, parsed.record.local_id, None, parsed.claim.nhs_number)
         event = FlagSubmitted(
@@ -191,7 +226,12 @@ class Intake:
         name = (upload.gss, f"upload:{upload.upload_id}", None, None)
         event = FlagSubmitted(
             event_id=ids.derive(
-                "flag-trailer", upload.gss, str(upload.upload_id), taken.last_line, taken.accepted
+                "flag-trailer",
+                upload.gss,
+                str(upload.upload_id),
+                taken.last_line,
+                taken.accepted,
+                taken.digest or taken.file_rule or "",
             ),
             source=upload.gss,
             organisation=upload.gss,
@@ -203,11 +243,15 @@ class Intake:
             source_person=self._keys.source_person(*name),
             source_patient=self._keys.source_patient(*name),
             count=taken.accepted,
+            marks=(taken.file_rule,) if taken.file_rule else (),
+            file_digest=taken.digest,
+            refused=taken.refused_lines,
+            file_format=upload.format,
         )
         return self._record(FLAG_SUBMITTED, event.source_person, event, upload, upload.traceparent)
 
     def _rejected(self, upload: Upload, line: Line, refusal: Refusal) -> Record:
-        digest = self._keys.digest(line.content)
+        digest = self._keys.digest(line.context + line.content)
         event = MessageRejected(
             event_id=ids.derive("rejected", upload.gss, str(upload.upload_id), line.number, digest),
             source=upload.gss,
@@ -245,69 +289,9 @@ class Intake:
         )
 
 
-class _Pipeline:
-    """Sends in order with a bounded number of records in flight."""
-
-    def __init__(self, producer: Any, settings: Settings) -> None:
-        self._producer = producer
-        self._settings = settings
-        self._seconds = settings.kafka.request_timeout_seconds
-        self._waiting: deque[tuple[asyncio.Future[Any], bool]] = deque()
-        self.confirmed_lines = 0
-
-    async def put(self, record: Record, *, counts: bool = False) -> None:
-        """Send; raises `BrokerUnavailable` if this or an earlier record was not confirmed."""
-        while self._waiting and (len(self._waiting) >= IN_FLIGHT or self._waiting[0][0].done()):
-            await self._confirm_oldest()
-        try:
-            async with asyncio.timeout(self._seconds):
-                sent = await self._producer.send(
-                    qualified(self._settings, record.topic),
-                    record.value,
-                    key=record.key.encode(),
-                    headers=list(record.headers),
-                    timestamp_ms=record.timestamp_ms,
-                )
-        except (KafkaError, TimeoutError):
-            raise BrokerUnavailable from None
-        self._waiting.append((sent, counts))
-
-    async def confirm_all(self) -> None:
-        """Wait for everything in flight."""
-        while self._waiting:
-            await self._confirm_oldest()
-
-    async def abandon(self) -> int:
-        """Stop after a failure: how many lines the broker has confirmed (more may still come)."""
-        await asyncio.sleep(0)
-        for sent, counts in self._waiting:
-            if sent.done() and not sent.cancelled() and sent.exception() is None:
-                self.confirmed_lines += counts
-            sent.add_done_callback(_seen)
-        self._waiting.clear()
-        return self.confirmed_lines
-
-    async def _confirm_oldest(self) -> None:
-        sent, counts = self._waiting[0]
-        try:
-            if not sent.done():
-                async with asyncio.timeout(self._seconds):
-                    await asyncio.shield(sent)
-            sent.result()
-        except (KafkaError, TimeoutError):
-            raise BrokerUnavailable from None
-        self._waiting.popleft()
-        self.confirmed_lines += counts
-
-
 def _today(upload: Upload) -> date:
     """The latest day it can be for the sender: London is ahead of UTC in summer."""
     return (upload.received_at + timedelta(hours=1)).date()
-
-
-def _seen(sent: asyncio.Future[Any]) -> None:
-    if not sent.cancelled():
-        sent.exception()  # retrieved, so that the loop does not report it
 
 
 def _stopped(status: int, title: str, rule: str, taken: Taken) -> HttpProblem:
@@ -323,6 +307,31 @@ def _stopped(status: int, title: str, rule: str, taken: Taken) -> HttpProblem:
         rule=rule,
         headers=headers,
         extras={"complete": False, **taken.answer()},
+    )
+
+
+def _not_read(refused: _FileRefused, taken: Taken) -> HttpProblem:
+    first = refused.refusals[0]
+    errors = [
+        {
+            "place": f"line {refused.line}" + (f", {one.field}" if one.field else ""),
+            "rule": one.rule,
+            "message": one.message,
+        }
+        for one in refused.refusals
+    ]
+    return HttpProblem(
+        422,
+        "The file cannot be read",
+        "Nothing of it was taken; correct the file and send it again.",
+        rule=first.rule,
+        place=str(errors[0]["place"]),
+        extras={
+            "file_code": FileCode.CORRUPT,
+            "file_text": FILE_TEXTS[FileCode.CORRUPT],
+            "errors": errors,
+            **taken.answer(),
+        },
     )
 
 

@@ -15,6 +15,7 @@ class Line:
     number: int  # 1-based
     content: bytes = field(repr=False)
     length: int
+    context: bytes = field(default=b"", repr=False)  # what gives the content its meaning: a header
 
     @property
     def cut(self) -> bool:

@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from connectors.local_authority.rules import RULES, Refusal
 from schemas.events import FlagRecord, PersonClaim, PlanType
+
+__all__ = [
+    "COLUMNS",
+    "RULES",
+    "Accepted",
+    "FlagLine",
+    "Refusal",
+    "parse_columns",
+    "parse_line",
+]
 
 COLUMNS: Final = (
     "nhs_number",
@@ -33,33 +44,10 @@ COLUMNS: Final = (
     "phone_emergency",
 )
 
-RULES: Final = {
-    "line.not_utf8": "The line is not UTF-8; write the file in UTF-8.",
-    "line.too_long": "The line is too long; a record is one short JSON object.",
-    "line.not_json": "The line is not JSON; write one object on one line.",
-    "line.not_object": "The line is not a JSON object.",
-    "column.unknown": "This column is not known; leave it out.",
-    "column.twice": "This column stands twice in the line; keep one.",
-    "column.required": "This column must have a value.",
-    "column.not_text": "The value must be text (in quotes) or null.",
-    "column.too_long": "The text is too long.",
-    "column.characters": "The text has control characters or broken ones.",
-    "date.not_iso": "Write the date as YYYY-MM-DD.",
-    "date.no_such_day": "There is no such day.",
-    "date.not_before_today": "The date lies in the future.",
-    "date.not_plausible": "The date lies too far back or ahead; correct it (an open end is null).",
-    "date.end_before_start": "The plan ends before it starts.",
-    "plan_type.unknown": "Write CPP, LAC or UCPP.",
-    "la_gss.other_authority": "The code is not your authority's; leave it out or correct it.",
-    "person.not_identifiable": "Give an NHS number, or family name and birth date.",
-}
-"""Every rule by which a line is refused, and what to do."""
-
 EARLIEST_BIRTH: Final = "1900-01-01"  # of an unborn child's mother too
 EARLIEST: Final = "1990-01-01"  # start, end, delete: no plan of a child today is older
 YEARS_AHEAD: Final = 20  # from today: no plan outlasts its child's 18th birthday
 
-Rule = str
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # A key that cannot be a value of a person in the wrong place
@@ -77,19 +65,6 @@ _PYDANTIC_RULES: Final = {
     "string_too_long": "column.too_long",
     "literal_error": "plan_type.unknown",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a line was refused: the field (empty for the line as a whole) and the rule."""
-
-    field: str
-    rule: Rule
-
-    @property
-    def message(self) -> str:
-        """What to do about it."""
-        return RULES[self.rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +148,23 @@ def parse_line(line: bytes, *, gss: str, today: date) -> Accepted | tuple[Refusa
     columns = _columns(line)
     if isinstance(columns, Refusal):
         return (columns,)
+    return parse_columns(columns, gss=gss, today=today)
+
+
+def parse_columns(
+    columns: Mapping[str, Any], *, gss: str, today: date, marks: Sequence[str] = ()
+) -> Accepted | tuple[Refusal, ...]:
+    """The record of these columns, whatever file they stood in; `marks` are added to its own.
+
+    Never raises; no refusal holds a value.
+    """
     try:
         flag = FlagLine.model_validate(columns)
     except ValidationError as error:
         return tuple(_refusal(issue) for issue in error.errors(include_url=False)[:20])
     if refusals := tuple(_across(flag, gss, today)):
         return refusals
-    return _accepted(flag, gss)
+    return _accepted(flag, gss, tuple(marks))
 
 
 def _columns(line: bytes) -> dict[str, Any] | Refusal:
@@ -243,7 +228,7 @@ def _across(flag: FlagLine, gss: str, today: date) -> Sequence[Refusal]:
     return refusals
 
 
-def _accepted(flag: FlagLine, gss: str) -> Accepted:
+def _accepted(flag: FlagLine, gss: str, marks: tuple[str, ...]) -> Accepted:
     return Accepted(
         record=FlagRecord(
             plan_type=_PLAN_TYPES[flag.plan_type],
@@ -262,5 +247,5 @@ def _accepted(flag: FlagLine, gss: str) -> Accepted:
             birth_date=flag.birth_date,
             local_id=flag.local_id,
         ),
-        marks=("plan_type.alias",) if flag.plan_type == "UCP" else (),
+        marks=(("plan_type.alias",) if flag.plan_type == "UCP" else ()) + marks,
     )

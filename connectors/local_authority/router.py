@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
-from connectors.local_authority.answers import page_body
+from connectors.local_authority.answers import FILE_TEXTS, FileCode, page_body
 from connectors.local_authority.intake import Intake, Upload, identify
+from connectors.local_authority.reading import CONTENT_TYPES, Format
 from halyard.clock import Clock
 from halyard.http import HttpProblem, Limit, organisation
 from halyard.postgres import Pool, transaction
@@ -17,18 +19,11 @@ from halyard.settings import Settings
 from stores import uploads
 from stores.directory import Authority, Directory
 
-CONTENT_TYPES: Final = frozenset(
-    {
-        "application/x-ndjson",
-        "application/ndjson",
-        "application/json-lines",
-        "application/jsonlines",
-        "application/jsonl",
-        "application/x-jsonlines",
-    }
-)
 UPLOAD_SECONDS: Final = 900.0
 MAX_PAGE: Final = 1_000
+CLIENT_VERSION: Final = "Halyard-Client-Version"
+
+_VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,7}", re.ASCII)
 
 Caller = Annotated[str, Depends(organisation)]
 
@@ -52,7 +47,8 @@ def make_router(intake: Intake, directory: Directory, pool: Pool, clock: Clock) 
         sequence: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
     ) -> dict[str, Any]:
         authority = _authority(directory, caller)
-        _check_type(request)
+        format_ = _format(request)
+        _check_version(request, intake.oldest_client)
         if sequence is None and authority.file_sequence == "sender":
             raise HttpProblem(
                 422,
@@ -70,7 +66,9 @@ def make_router(intake: Intake, directory: Directory, pool: Pool, clock: Clock) 
             request_id=request.state.request_id,
         )
         taken = await intake.take(
-            Upload(authority.gss, upload_id, order, received_at, request.state.traceparent),
+            Upload(
+                authority.gss, upload_id, order, received_at, request.state.traceparent, format_
+            ),
             _body(request),
         )
         return taken.answer()
@@ -111,16 +109,41 @@ def _authority(directory: Directory, caller: str) -> Authority:
     return authority
 
 
-def _check_type(request: Request) -> None:
+def _format(request: Request) -> Format:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity").lower()
     if given not in CONTENT_TYPES or encoding != "identity":
         raise HttpProblem(
             415,
-            "Not a file of JSON lines",
-            "Send one JSON object a line, uncompressed, as application/x-ndjson.",
+            "Neither JSON lines nor CSV",
+            "Send one JSON object a line as application/x-ndjson, or text/csv; uncompressed.",
             rule="upload.content_type",
         )
+    return CONTENT_TYPES[given]
+
+
+def _check_version(request: Request, oldest: str | None) -> None:
+    stated = request.headers.get(CLIENT_VERSION)
+    if stated is None or oldest is None or version(stated) >= version(oldest):
+        return
+    raise HttpProblem(
+        422,
+        "The client's version is no longer supported",
+        f"Nothing of the file was read; send it with version {oldest} of the client or a later "
+        "one.",
+        rule="upload.client_version",
+        place=f"header.{CLIENT_VERSION}",
+        extras={"file_code": FileCode.CLIENT, "file_text": FILE_TEXTS[FileCode.CLIENT]},
+    )
+
+
+def version(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version, without zeros at their end; () if it begins with none."""
+    match = _VERSION.match(text.strip())
+    numbers = [int(part) for part in match[0].split(".")] if match else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

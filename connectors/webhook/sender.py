@@ -7,14 +7,14 @@ is ever logged, and no error carries them.
 from __future__ import annotations
 
 import asyncio
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import aiohttp
 
+from connectors.sending import Delivered, Message, Refused, Result, Retry, Target
 from connectors.webhook import signature
 from halyard.clock import Clock
 from halyard.errors import PermanentError
@@ -25,59 +25,6 @@ _AGAIN = frozenset({408, 429})
 # These speak of the address or of our standing there, not of the message: a secret or a path that
 # is wrong. Every other 4xx speaks of the message
 _DESTINATION = frozenset({401, 403, 404, 405, 410, 421})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a webhook goes, and the secret that signs it."""
-
-    name: str
-    url: str = field(repr=False)
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What one attempt sends; `body` is the same at every attempt."""
-
-    delivery_id: uuid.UUID
-    event: str  # kind: alert, match, receipt
-    version: str  # of the payload's shape
-    body: bytes = field(repr=False)
-    traceparent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The receiver answered 2xx."""
-
-    status: int
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """No answer, or one that asks to come again.
-
-    `reason` is a fixed identifier (``connect``, ``timeout``, ``broken``, ``status-503``, …);
-    `destination_down` tells whether the destination as a whole is in question; `after_seconds`
-    is what Retry-After asked for.
-    """
-
-    reason: str
-    destination_down: bool
-    after_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The receiver refused this message (400, 409, 413, 415, 422 and other 4xx that speak of the
-    message): sending it again changes nothing.
-    """
-
-    status: int
-
-
-Result = Delivered | Retry | Refused
 
 
 @dataclass(slots=True)
@@ -173,6 +120,10 @@ class WebhookSender:
         message: Message,
         exchange: _Exchange,
     ) -> None:
+        if target.secret is None:
+            raise PermanentError(
+                "A webhook without a secret cannot be signed; name one in the directory."
+            )
         headers = {
             **signature.sign(
                 target.secret, delivery_id=message.delivery_id, at=self._clock(), body=message.body
@@ -194,14 +145,14 @@ class WebhookSender:
 
     def _judged(self, status: int, retry_after: str | None) -> Result:
         if 200 <= status < 300:
-            return Delivered(status)
+            return Delivered(f"status-{status}")
         if status >= 500 or status < 400 or status in _AGAIN or status in _DESTINATION:
             return Retry(
                 f"status-{status}",
                 destination_down=status != 408,
                 after_seconds=self._seconds(retry_after),
             )
-        return Refused(status)
+        return Refused(f"status-{status}")
 
     def _seconds(self, retry_after: str | None) -> float | None:
         """Seconds that Retry-After (RFC 9110 10.2.3: a count or a date) asks for, if readable."""

@@ -1,4 +1,4 @@
-"""The main job, step by step, against a running `System`: what `halyard demo` shows.
+"""The main job, step by step, against a running system: what `halyard demo` shows.
 
 Each step checks what it shows; a step that does not hold ends the demo with the step, the reason
 and where to look.
@@ -10,6 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,11 +18,12 @@ import httpx
 from connectors.local_authority.client import HubClient
 from halyard.cli import practice
 from halyard.cli.send import Answer, send_all
-from halyard.cli.system import System
+from halyard.cli.system import Addresses
 from halyard.cli.trace import find_hops
 from halyard.clock import system_clock
 from halyard.errors import HalyardError
 from halyard.postgres import make_pool, transaction
+from halyard.settings import Settings
 from sandbox.samples.render import FLAGS, MORNING, messages, render
 from stores import timeline
 
@@ -44,17 +46,18 @@ class StepFailed(HalyardError):
 class Demo:
     """The five steps; `run` sets `failure` or leaves None. `results` is for ``--json``."""
 
-    def __init__(self, system: System, *, report: Report) -> None:
+    def __init__(
+        self, addresses: Addresses, settings: Settings, *, tokens_file: Path, report: Report
+    ) -> None:
         self.failure: HalyardError | None = None
         self.results: dict[str, Any] = {}
-        self._system = system
-        self._addresses = system.addresses
+        self._addresses = addresses
         self._report = report
         self._run = uuid.uuid4().hex[:6]
         self._now = system_clock()
         self._step = "start"
-        tokens = practice.read_tokens(system.data_dir / "tokens.toml")
-        self._settings = system.running_settings()
+        tokens = practice.read_tokens(tokens_file)
+        self._settings = settings
         self._authority = HubClient(self._addresses.api_url, tokens[practice.AUTHORITY])
 
     def run(self) -> None:
@@ -99,7 +102,9 @@ class Demo:
                 f"{answer.trigger} {answer.message_id} {answer.code} {answer.milliseconds:6.1f} ms"
             )
 
-        answers = await send_all("127.0.0.1", self._addresses.mllp_port, bodies, on_answer=show)
+        answers = await send_all(
+            self._addresses.mllp_host, self._addresses.mllp_port, bodies, on_answer=show
+        )
         self.results["acks"] = [[one.trigger, one.code, one.milliseconds] for one in answers]
         self._check(all(one.code == "AA" for one in answers), "a message was not answered AA")
 

@@ -1,9 +1,9 @@
-"""`halyard flags upload FILE`: an authority's flags, and the answer to each record."""
+"""`halyard flags upload FILE`, `flags answers UPLOAD`: an authority's flags and their answers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,27 +12,23 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from connectors.local_authority.client import AnswerPage, FileAnswer, RecordAnswer
 from halyard.cli import practice
 from halyard.cli.access import Organisation, Url, hub_client
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.clock import system_clock
-from halyard.errors import ConfigurationError
-from sandbox.samples.render import render
+from halyard.errors import ConfigurationError, TransientError
+from sandbox.local_authority.files import filled_in, format_of
 
 app = typer.Typer(help="Flags of a local authority.", no_args_is_help=True)
 
 HELD = frozenset({"CPR05", "CPR06"})
 
 
-@app.callback()
-def _flags() -> None:
-    """Keeps `upload` a command of its own."""
-
-
 @app.command()
 def upload(
     file: Annotated[
-        Path, typer.Argument(help="JSON lines, one record a line (docs/reference/flag-file.md).")
+        Path, typer.Argument(help="JSON lines, or CSV by its name (docs/reference/flag-file.md).")
     ],
     sequence: Annotated[
         int | None,
@@ -70,7 +66,9 @@ async def _upload(
     quiet: bool,
 ) -> dict[str, Any]:
     async with hub_client(url, organisation) as hub:
-        receipt = await hub.upload(_filled_in(file), sequence=sequence)
+        receipt = await hub.upload(
+            filled_in(file, system_clock()), sequence=sequence, file_format=format_of(file)
+        )
         if not quiet:
             line(
                 f"upload {receipt.upload_id}: {receipt.accepted} taken, "
@@ -86,20 +84,78 @@ async def _upload(
                     answers.append(asdict(answer))
                     bar.advance(task)
                     if not quiet:
-                        detail = f" ({answer.detail})" if answer.detail else ""
-                        line(
-                            f"  line {answer.line} {answer.local_id}: {answer.code} "
-                            f"{answer.text}{detail}"
-                        )
-    return {**asdict(receipt), "answers": answers}
+                        _show(answer)
+        page = await hub.answers(receipt.upload_id, limit=1) if wait else None
+        if page is not None and not quiet:
+            _show_file(page.file)
+    told = asdict(page.file) if page is not None else None
+    return {**asdict(receipt), "answers": answers, "file": told}
 
 
-async def _filled_in(file: Path) -> AsyncIterator[bytes]:
-    now = system_clock()
-    with file.open("rb") as lines:
-        for raw in lines:
-            # only a line of ours has such dates; others pass untouched, whatever their bytes
-            yield render(raw.decode(), now, "").encode() if b"{d" in raw else raw
+@app.command()
+def answers(
+    upload: Annotated[str, typer.Argument(help="The upload's id, as `upload` printed it.")],
+    everything: Annotated[bool, typer.Option("--all", help="Records that are held, too.")] = False,
+    url: Url = None,
+    organisation: Organisation = practice.AUTHORITY,
+    json: Json = False,
+) -> None:
+    """Show what became of an upload: the file as a whole, and each record that is not held.
+
+    Exits 1 if something is not held, or not known yet.
+    """
+    try:
+        upload_id = uuid.UUID(upload)
+    except ValueError:
+        raise ConfigurationError(
+            "An upload's id is a UUID, as `flags upload` printed it."
+        ) from None
+    result, file = asyncio.run(_answers(upload_id, everything, url, organisation, quiet=json))
+    if json:
+        print_json(result)
+    if file.code != "CPF02":
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _answers(
+    upload_id: uuid.UUID, everything: bool, url: str | None, organisation: str, *, quiet: bool
+) -> tuple[dict[str, Any], FileAnswer]:
+    shown: list[dict[str, Any]] = []
+    last: AnswerPage | None = None
+    async with hub_client(url, organisation) as hub:
+        async for page in hub.answer_pages(upload_id):
+            last = page
+            for answer in page.records:
+                if not everything and answer.code in HELD:
+                    continue
+                shown.append(asdict(answer))
+                if not quiet:
+                    _show(answer)
+    if last is None:
+        raise NotKnown
+    if not quiet:
+        _show_file(last.file)
+    head = {"upload_id": upload_id, "expected": last.expected, "answered": last.answered}
+    return {**head, "file": asdict(last.file), "answers": shown}, last.file
+
+
+class NotKnown(TransientError):
+    """No such upload is known yet; if it was taken a moment ago, ask again, else check the id."""
+
+
+def _show(answer: RecordAnswer) -> None:
+    detail = f" ({answer.detail})" if answer.detail else ""
+    line(f"  line {answer.line} {answer.local_id}: {answer.code} {answer.text}{detail}")
+
+
+def _show_file(file: FileAnswer) -> None:
+    counts = ", ".join(f"{amount} {code}" for code, amount in file.counts.items())
+    refused = f", {file.refused} refused" if file.refused else ""
+    line(f"{file.code or 'not complete'} {file.text or ''}: {counts or 'no answer'}{refused}")
+    if file.repeat_of:
+        line(f"  the same file as upload {file.repeat_of}")
+    if file.sequence_note:
+        line(f"  sequence: {file.sequence_note}")
 
 
 def _progress(quiet: bool) -> Progress:

@@ -9,9 +9,12 @@ import typer
 
 from halyard.cli import (
     alerts,
+    containers,
     deliveries,
     doctor,
+    feed,
     flags,
+    hl7,
     pauses,
     processes,
     run,
@@ -35,12 +38,16 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(processes.worker, name="worker")
 app.add_typer(processes.connector, name="connector")
 app.add_typer(processes.sandbox, name="sandbox")
+app.add_typer(feed.app, name="feed")
 app.add_typer(flags.app, name="flags")
+app.add_typer(hl7.app, name="hl7")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(containers.app, name="containers")
 app.command()(run.up)
 app.command()(run.demo)
 app.command()(run.migrate)
+app.command()(containers.health)
 app.command()(doctor.doctor)
 app.command()(processes.tracer)
 app.command()(processes.dispatcher)

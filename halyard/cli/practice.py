@@ -22,6 +22,8 @@ AUTHORITY = "E06000999"  # not a GSS code in use
 AUTHORITY_NAME = "Practice Borough Council"
 FEED = "rz9-edis"
 FACILITY = "RZ9"
+FHIR_FEED = "rz9-fhir"
+FHIR_ENDPOINT = "urn:halyard:practice:pas"
 CALLBACK_NAME = "Safeguarding nurse on duty"
 CALLBACK_PHONE = "01632 960 101"  # Ofcom's numbers for drama
 ALERT_ENDPOINT = "practice-authority"
@@ -38,8 +40,19 @@ class Practice:
     tokens_file: Path
 
 
-def prepare(data_dir: Path, *, authority_port: int, contact_port: int) -> Practice:
-    """Make what is missing and write the directory for the receivers' ports."""
+def prepare(
+    data_dir: Path,
+    *,
+    authority_port: int,
+    contact_port: int,
+    authority_host: str = "127.0.0.1",
+    contact_host: str = "127.0.0.1",
+    peers: tuple[str, ...] = ("127.0.0.0/8", "::1/128"),
+) -> Practice:
+    """Make what is missing and write the directory for the receivers' addresses.
+
+    `peers` are the networks from which the practice hospital may connect.
+    """
     practice = Practice(
         secrets_file=data_dir / "secrets.toml",
         directory_file=data_dir / "directory.toml",
@@ -66,7 +79,12 @@ def prepare(data_dir: Path, *, authority_port: int, contact_port: int) -> Practi
         )
     write_private(
         practice.directory_file,
-        _directory(read_tokens(practice.tokens_file), authority_port, contact_port),
+        _directory(
+            read_tokens(practice.tokens_file),
+            authority=f"http://{authority_host}:{authority_port}",
+            contact=f"http://{contact_host}:{contact_port}",
+            peers=peers,
+        ),
     )
     return practice
 
@@ -92,9 +110,9 @@ def read_secret(path: Path, name: str) -> str:
         ) from None
 
 
-def _directory(tokens: dict[str, str], authority_port: int, contact_port: int) -> str:
-    authority = f"http://127.0.0.1:{authority_port}"
-    contact = f"http://127.0.0.1:{contact_port}"
+def _directory(
+    tokens: dict[str, str], *, authority: str, contact: str, peers: tuple[str, ...]
+) -> str:
     quote = json.dumps
     credentials = "".join(
         f'[[credential]]\norganisation = "{code}"\n'
@@ -115,6 +133,13 @@ departments = {{ "ED" = "Emergency department", "MAT" = "Maternity unit" }}
 source = "{FEED}"
 organisation = "{HOSPITAL}"
 facility = "{FACILITY}"
+peers = {quote(peers)}
+
+[[feed]]
+source = "{FHIR_FEED}"
+organisation = "{HOSPITAL}"
+transport = "fhir"
+endpoint = "{FHIR_ENDPOINT}"
 
 [[authority]]
 gss = "{AUTHORITY}"

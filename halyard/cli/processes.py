@@ -121,6 +121,29 @@ def contact(port: Port = 0) -> None:
     _receiver("contact", port)
 
 
+@sandbox.command()
+def hospital(
+    port: Port = 0,
+    control_port: Annotated[
+        int, typer.Option(help="Loopback port of GET /received and POST /sandbox/faults.")
+    ] = 0,
+) -> None:
+    """A practice hospital system that takes matches and answers as HL7 v2 over MLLP."""
+    from sandbox.hospital_system.app import run as run_hospital
+
+    async def run(running: Service, settings: Settings) -> None:
+        _practice_only(settings)
+        await run_hospital(
+            running,
+            settings,
+            port=port,
+            control_port=control_port,
+            journal_path=_journal_path("hospital"),
+        )
+
+    run_process("sandbox-hospital", run)
+
+
 def _receiver(name: str, port: int) -> None:
     from halyard.privacy import load_keys
     from sandbox.hospital_contact.app import run as run_contact

@@ -76,7 +76,12 @@ def demo(
         try:
             with stop.at_once():
                 system.start()
-            demo_run = Demo(system, report=report)
+            demo_run = Demo(
+                system.addresses,
+                system.running_settings(),
+                tokens_file=system.data_dir / "tokens.toml",
+                report=report,
+            )
             thread = threading.Thread(target=demo_run.run, name="demo", daemon=True)
             thread.start()
             while thread.is_alive() and not stop.is_set():

@@ -51,7 +51,7 @@ class NotReady(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the parts of a running system answer (all on loopback)."""
+    """Where the parts of a running system answer (those of `halyard up` all on loopback)."""
 
     mllp_port: int
     api_url: str
@@ -59,6 +59,7 @@ class Addresses:
     authority_url: str
     contact_url: str
     bootstrap_servers: str
+    mllp_host: str = "127.0.0.1"
 
 
 class System:
@@ -108,6 +109,9 @@ class System:
                 extra["HALYARD_SANDBOX_PORT"] = str(pds)
             elif name == "sandbox-authority":
                 extra["HALYARD_SANDBOX_PORT"] = str(authority)
+                extra["HALYARD_SANDBOX_HUB_URL"] = f"http://127.0.0.1:{api}"
+                tokens = practice.read_tokens(files.tokens_file)
+                extra["HALYARD_SANDBOX_TOKEN"] = tokens[practice.AUTHORITY]
             elif name == "sandbox-contact":
                 extra["HALYARD_SANDBOX_PORT"] = str(contact)
             self.supervisor.start(

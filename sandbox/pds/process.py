@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -32,8 +33,9 @@ async def run(
     people_file: Path | None = None,
     more_people: int = 0,
 ) -> None:
-    """Serve on loopback until the service stops: a file's people and `more_people` generated.
+    """Serve until the service stops: a file's people and `more_people` generated.
 
+    On loopback, unless ``HALYARD_SANDBOX_HOST`` says otherwise (in a container it does).
     Asks for the hub's own ``pds.token`` if it has one. Raises `ConfigurationError` if the port is
     taken or a record of the file is wrong.
     """
@@ -48,6 +50,7 @@ async def run(
         service.ready = True
 
     try:
-        await serve_until(service.stopping, people, practice, port=port, on_ready=ready)
+        host = os.environ.get("HALYARD_SANDBOX_HOST", "127.0.0.1")
+        await serve_until(service.stopping, people, practice, host=host, port=port, on_ready=ready)
     finally:
         service.ready = False

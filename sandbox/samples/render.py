@@ -1,8 +1,8 @@
 """Sample files with times relative to a clock.
 
 In a sample, ``{t-12m}`` becomes the local time (Europe/London) twelve minutes ago as HL7 v2 writes
-it (``YYYYMMDDHHMMSS``; units s, m, h, d), ``{d-90}`` the ISO date ninety days ago, ``{run}`` a text
-that differs from run to run.
+it (``YYYYMMDDHHMMSS``; units s, m, h, d), ``{i-12m}`` the same as FHIR writes it, ``{d-90}`` the
+ISO date ninety days ago, ``{run}`` a text that differs from run to run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from zoneinfo import ZoneInfo
 
 FLAGS: Final = Path(__file__).with_name("flags.jsonl")
 MORNING: Final = Path(__file__).with_name("morning.hl7")
+DIALECTS: Final = Path(__file__).with_name("dialects.hl7")
+FHIR: Final = Path(__file__).with_name("fhir")  # a folder: one Bundle a file
 
-_TIME = re.compile(r"\{t([+-]\d+)([smhd])\}")
+_TIME = re.compile(r"\{([ti])([+-]\d+)([smhd])\}")
 _DATE = re.compile(r"\{d([+-]\d+)\}")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -26,8 +28,9 @@ def render(text: str, now: datetime, run: str) -> str:
     local = now.astimezone(ZoneInfo("Europe/London"))
 
     def time(match: re.Match[str]) -> str:
-        moment = now + timedelta(**{_UNITS[match[2]]: int(match[1])})
-        return moment.astimezone(ZoneInfo("Europe/London")).strftime("%Y%m%d%H%M%S")
+        moment = now + timedelta(**{_UNITS[match[3]]: int(match[2])})
+        told = moment.astimezone(ZoneInfo("Europe/London"))
+        return told.isoformat(timespec="seconds") if match[1] == "i" else f"{told:%Y%m%d%H%M%S}"
 
     def date(match: re.Match[str]) -> str:
         return (local.date() + timedelta(days=int(match[1]))).isoformat()

@@ -90,8 +90,11 @@ async def _delivered(
 ) -> None:
     delivery = finished.delivery
     if delivery.kind == "alert":
-        # True also when the row was superseded meanwhile: the authority has been told
-        row = await alerts.mark_delivered(connection, delivery.alert_id, finished.at)
+        # True also when the row was superseded meanwhile: the authority has been told, but of no
+        # round that opened while this was on its way
+        row = await alerts.mark_delivered(
+            connection, delivery.alert_id, finished.at, of_round=delivery.round
+        )
         if row is not None:
             entry, told = receipt_entries(
                 row, Rung.DELIVERED, at=finished.at, source=SOURCE, directory=directory

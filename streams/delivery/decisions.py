@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from connectors.webhook.sender import Delivered, Refused, Result, Retry
+from connectors.sending import Delivered, Refused, Result, Retry
 from halyard.settings import DeliverySettings
 
 # The reason of a row that waits for an entry in the directory
@@ -46,8 +46,8 @@ def decide(
     match result:
         case Delivered():
             return Complete()
-        case Refused(status):
-            return Park(f"status-{status}")
+        case Refused(reason):
+            return Park(reason)
         case Retry(reason, destination_down, asked):
             # A receiver may ask for a pause (Retry-After), but not for a longer one than ours
             wished = min(asked or 0.0, settings.max_retry_seconds)

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from connectors.webhook.sender import Message, Result, Retry, Target, WebhookSender
+from connectors.sending import Message, Result, Retry, Sender, Target
 from halyard import faults, metrics, telemetry
 from halyard.clock import Clock
 from halyard.errors import HalyardError, PermanentError, TransientError
@@ -53,7 +53,8 @@ class Dispatcher:
         self,
         *,
         pool: Pool,
-        sender: WebhookSender,
+        webhooks: Sender,
+        hl7: Sender,
         send: outbox.Send,
         directory: Directory,
         secrets: Mapping[str, str],
@@ -63,7 +64,8 @@ class Dispatcher:
         listen: Listen | None = None,
     ) -> None:
         self._pool = pool
-        self._sender = sender
+        self._webhooks = webhooks
+        self._hl7 = hl7
         self._produce = send
         self._directory = directory
         self._secrets = secrets
@@ -154,7 +156,7 @@ class Dispatcher:
         self._more_waits = True
         if room <= 0:
             return
-        busy = Counter(self._busy)
+        busy = self._counted()
         claim = await deliveries.claim(
             self._pool,
             room=room,
@@ -177,6 +179,16 @@ class Dispatcher:
             task.add_done_callback(self._sending.discard)
         if claim.superseded:
             log.info("deliveries_superseded", count=claim.superseded)
+
+    def _counted(self) -> Counter[str]:
+        """What is under way by destination, as the claim's share counts it: an HL7 v2 listener
+        takes no more at a time than it may have connections.
+        """
+        busy = Counter(self._busy)
+        for endpoint in self._directory.endpoints.values():
+            if endpoint.mllp:
+                busy[endpoint.name] += max(self._share - self._settings.mllp_connections, 0)
+        return busy
 
     # Sending
 
@@ -203,12 +215,19 @@ class Dispatcher:
             return Retry(NO_ENDPOINT, destination_down=False)
         endpoint = self._directory.endpoints.get(delivery.destination)
         secret = self._secrets.get(endpoint.secret) if endpoint and endpoint.secret else None
-        if endpoint is None or secret is None:
+        if endpoint is None or (secret is None and not endpoint.mllp):
             # Mended by whoever keeps the directory; until then the row waits, it is not lost
             log.error("endpoint_missing", destination=delivery.destination)
             return Retry(NO_ENDPOINT, destination_down=True)
-        return await self._sender.send(
-            Target(endpoint.name, endpoint.url, secret),
+        sender = self._hl7 if endpoint.mllp else self._webhooks
+        return await sender.send(
+            Target(
+                endpoint.name,
+                endpoint.url,
+                secret,
+                endpoint.receiving_application,
+                endpoint.receiving_facility,
+            ),
             Message(
                 delivery_id=delivery.delivery_id,
                 event=delivery.kind,

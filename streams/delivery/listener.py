@@ -1,4 +1,4 @@
-"""Hears PostgreSQL's NOTIFY: a hint that deliveries wait, never more (correctness rule 19).
+"""Hears PostgreSQL's NOTIFY: a hint that something waits, never more (correctness rule 19).
 
 The connection is this module's own and is opened again when the server drops it. Every new
 connection counts as a hint, for what was said while nobody listened.
@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 import psycopg
+from psycopg import sql
 
 from halyard import telemetry
 
@@ -21,7 +22,7 @@ _LONGEST_WAIT = 5.0
 log = telemetry.get_logger()
 
 
-async def listen(url: str, hint: Callable[[], None]) -> None:
+async def listen(url: str, hint: Callable[[], None], channel: str = CHANNEL) -> None:
     """Call `hint` for each notification and each new connection; returns only by cancellation."""
     wait = 0.1
     while True:
@@ -30,12 +31,12 @@ async def listen(url: str, hint: Callable[[], None]) -> None:
                 url,
                 autocommit=True,
                 connect_timeout=5,
-                application_name="halyard-dispatcher-listen",
+                application_name=f"halyard-listen-{channel}",
                 options="-c statement_timeout=10000",
             )
             async with connection:
-                await connection.execute("listen halyard_deliveries")
-                log.info("listening", channel=CHANNEL)
+                await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                log.info("listening", channel=channel)
                 wait = 0.1
                 hint()
                 while True:
@@ -43,6 +44,6 @@ async def listen(url: str, hint: Callable[[], None]) -> None:
                         hint()
                     await connection.execute("select 1")
         except psycopg.Error as error:
-            log.warning("listening_lost", channel=CHANNEL, reason=telemetry.describe(error))
+            log.warning("listening_lost", channel=channel, reason=telemetry.describe(error))
         await asyncio.sleep(wait)
         wait = min(wait * 2, _LONGEST_WAIT)

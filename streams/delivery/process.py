@@ -6,9 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 from aiokafka.errors import KafkaError
 
+from connectors.hl7v2.sender import Hl7v2Sender, client_tls
 from connectors.webhook.sender import WebhookSender
 from halyard import telemetry
 from halyard.clock import system_clock
@@ -17,15 +19,16 @@ from halyard.kafka import Record, make_producer
 from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import Service
-from halyard.settings import Settings
+from halyard.settings import Profile, Settings
 from stores import outbox
-from stores.directory import load_directory
+from stores.directory import Directory, load_directory
 from streams.delivery.dispatcher import Dispatcher
 from streams.delivery.listener import listen
 from streams.outbox_publisher import make_send
 
 # claim, complete, publish, sweep, gauges
 _POOL = 6
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _RETRY_SECONDS = 1.0
 _STOP_SECONDS = 1.0
 
@@ -35,23 +38,28 @@ log = telemetry.get_logger()
 async def run(service: Service, settings: Settings) -> None:
     """Deliver until the service stops.
 
-    Raises `ConfigurationError` if an endpoint's secret is missing or the lease is too short for
-    an attempt.
+    Raises `ConfigurationError` if an endpoint cannot be used as the directory has it, or the
+    lease is too short for an attempt.
     """
     delivery = settings.delivery
-    if delivery.lease_seconds < 2 * delivery.timeout_seconds:
-        raise ConfigurationError(
-            "An attempt may outlast its lease; set HALYARD_DELIVERY__LEASE_SECONDS to at least "
-            "twice HALYARD_DELIVERY__TIMEOUT_SECONDS."
-        )
     keys = load_keys(settings.security.secrets_file)
     directory = load_directory(settings.directory_file)
+    longest = delivery.timeout_seconds
+    if any(endpoint.mllp for endpoint in directory.endpoints.values()):
+        longest = max(longest, delivery.mllp_timeout_seconds)
+    if delivery.lease_seconds < 2 * longest:
+        raise ConfigurationError(
+            "An attempt may outlast its lease; set HALYARD_DELIVERY__LEASE_SECONDS to at least "
+            "twice HALYARD_DELIVERY__TIMEOUT_SECONDS and …MLLP_TIMEOUT_SECONDS."
+        )
     for endpoint in directory.endpoints.values():
         if endpoint.secret and not keys.webhook.get(endpoint.secret):
             raise ConfigurationError(
                 f"Endpoint {endpoint.name} is signed with secret {endpoint.secret}, which the "
                 "secrets file does not have under [webhook]; add it there."
             )
+    check_listeners(directory, production=settings.profile is Profile.PRODUCTION)
+    tls = client_tls(delivery.mllp_ca_file, delivery.mllp_certificate_file, delivery.mllp_key_file)
     pool = make_pool(settings, name="dispatcher", size=max(_POOL, settings.database.pool_size))
     await pool.open()
     url = settings.database.url.get_secret_value()
@@ -62,11 +70,20 @@ async def run(service: Service, settings: Settings) -> None:
                 system_clock,
                 timeout_seconds=delivery.timeout_seconds,
                 max_connections=delivery.concurrency,
-            ) as sender,
+            ) as webhooks,
+            Hl7v2Sender(
+                timeout_seconds=delivery.mllp_timeout_seconds,
+                connections=delivery.mllp_connections,
+                idle_seconds=delivery.mllp_idle_seconds,
+                facility=delivery.mllp_facility,
+                production=settings.profile is Profile.PRODUCTION,
+                tls=tls,
+            ) as hl7,
         ):
             dispatcher = Dispatcher(
                 pool=pool,
-                sender=sender,
+                webhooks=webhooks,
+                hl7=hl7,
                 send=send,
                 directory=directory,
                 secrets=keys.webhook,
@@ -81,6 +98,37 @@ async def run(service: Service, settings: Settings) -> None:
             await dispatcher.run(service.stopping, stop_seconds=settings.worker.stop_seconds)
     finally:
         await pool.close()
+
+
+def check_listeners(directory: Directory, *, production: bool) -> None:
+    """Raise `ConfigurationError` for an HL7 v2 listener (``mllp://``, ``mllps://``) that cannot be
+    used: one without host or port, one that an authority's alerts go to (they have no HL7 v2
+    form), or in production one in the clear beyond this machine.
+    """
+    for authority in directory.authorities.values():
+        for name in (authority.alert_endpoint, authority.restricted_endpoint):
+            if name is not None and directory.endpoints[name].mllp:
+                raise ConfigurationError(
+                    f"Endpoint {name} of authority {authority.gss} is an HL7 v2 listener; alerts "
+                    "go to webhooks only: give an https:// address."
+                )
+    for endpoint in directory.endpoints.values():
+        if not endpoint.mllp:
+            continue
+        try:
+            parts = urlsplit(endpoint.url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        if not host or not port:
+            raise ConfigurationError(
+                f"Endpoint {endpoint.name} names no host and port; write mllps://host:port."
+            )
+        if production and parts.scheme == "mllp" and host not in _LOOPBACK:
+            raise ConfigurationError(
+                f"Endpoint {endpoint.name} would send in the clear; write mllps://host:port, or "
+                "end a tunnel on this machine's loopback."
+            )
 
 
 @asynccontextmanager

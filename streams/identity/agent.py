@@ -19,13 +19,13 @@ from halyard.postgres import Connection, Pool, transaction
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from schemas import codec
-from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind
+from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind, VisitEventKind
 from stores import inbox, outbox, uploads
 from stores.directory import Directory
-from streams.identity import attendances, flags
+from streams.identity import attendances, flags, merging
 from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
 from streams.identity.changes import Limits, limits_of
-from streams.identity.evidence import Evidence, Reported, evidence_of
+from streams.identity.evidence import Evidence, Reported, evidence_of, is_birth
 from streams.outbox_publisher import with_point
 
 STAGE: Final = "identity"
@@ -101,11 +101,17 @@ class IdentityStage:
             more_locks=locks,
         )
         for event, traceparent in fresh:
-            if isinstance(event, AttendanceReported):
+            if isinstance(event, AttendanceReported) and event.kind is VisitEventKind.MERGE:
+                merging.take(ledger, event, traceparent)
+                told = merging.told_of_survivor(ledger, event)
+                if told is not None:
+                    attendances.take(ledger, told, traceparent)
+            elif isinstance(event, AttendanceReported):
                 attendances.take(ledger, event, traceparent)
             else:
                 line_taken = event.event_id in taken
                 flags.take(ledger, event, traceparent, line_taken=line_taken)
+            merging.settle(ledger)
         return await write(connection, ledger)
 
 
@@ -116,11 +122,12 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
         for event in events
     }
     flagging = [evidence[event.event_id] for event in events if isinstance(event, FlagSubmitted)]
+    attended = [event for event in events if isinstance(event, AttendanceReported)]
+    retired = [event.merged_person for event in attended if event.merged_person is not None]
     return Seeds(
-        keys=frozenset(event.source_person for event in events),
-        visits=frozenset(
-            event.visit_id for event in events if isinstance(event, AttendanceReported)
-        ),
+        keys=frozenset([*(event.source_person for event in events), *retired]),
+        visits=frozenset(event.visit_id for event in attended),
+        mothers=frozenset(event.source_person for event in attended if is_birth(event)),
         numbers=frozenset(
             token for one in evidence.values() for token in (one.number_token, *one.others) if token
         ),
@@ -159,7 +166,17 @@ async def _register(connection: Connection, events: Sequence[Reported]) -> set[u
     for trailer in sorted(trailers, key=lambda one: one.upload_id):
         if trailer.count is None:
             raise ContractError("A trailer has no count; inspect it in the dead-letter topic.")
-        await uploads.expect(connection, trailer.upload_id, trailer.count)
+        await uploads.expect(
+            connection,
+            trailer.upload_id,
+            uploads.Trailer(
+                expected=trailer.count,
+                refused=trailer.refused or 0,
+                format=trailer.file_format,
+                digest=trailer.file_digest,
+                rule=trailer.marks[0] if trailer.marks else None,
+            ),
+        )
     return taken
 
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from halyard import postgres
 from halyard.errors import TransientError
 from halyard.postgres import Connection
-from stores import claims, identities, outbox, parked, trace_requests, uploads, worklist
+from stores import claims, identities, merges, outbox, parked, trace_requests, uploads, worklist
 from stores.claims import ClaimRow, Reach, Touched
 from stores.identities import KnownPerson
+from stores.merges import Merge
+from streams.identity import merging
 from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
 from streams.identity.evidence import Evidence, number_fingerprint
@@ -43,7 +45,7 @@ class Seeds:
     """What a batch starts from: its keys, visits, and the tokens of its events.
 
     `flag_numbers`, `flag_demographics`: of people who may become flagged in this batch.
-    `people`: whom PDS just answered with.
+    `mothers`: the keys under which births are told.
     """
 
     keys: frozenset[str] = frozenset()
@@ -52,6 +54,7 @@ class Seeds:
     demographics: frozenset[str] = frozenset()
     flag_numbers: frozenset[str] = frozenset()
     flag_demographics: frozenset[str] = frozenset()
+    mothers: frozenset[str] = frozenset()
     evidence: Mapping[uuid.UUID, Evidence] = field(default_factory=dict)
 
 
@@ -71,7 +74,11 @@ async def open_ledger(
     people = await identities.tokens(
         connection, persons=seeds.numbers, demographics=seeds.demographics
     )
-    touched = await claims.scope(connection, _reach(limits, seeds, people, now))
+    touched, merged = await claims.scope(connection, _reach(limits, seeds, people, now))
+    if merged:
+        linked = _keys_of(await merges.family(connection, merged))
+        seeds = replace(seeds, keys=seeds.keys | linked)
+        touched, _ = await claims.scope(connection, _reach(limits, seeds, people, now))
     held = frozenset(_names(seeds, people, touched)) | more_locks
     await postgres.lock(connection, held)
 
@@ -82,7 +89,7 @@ async def open_ledger(
     needed = frozenset(_names(seeds, people, [_touched(row) for row in rows]))
     if not needed <= held:
         raise LockSetGrew(needed | held)
-    return await _books(connection, limits, seeds, rows, known, now=now, new_id=new_id)
+    return await _books(connection, limits, seeds, rows, known, now=now, new_id=new_id, locks=held)
 
 
 async def _books(
@@ -94,9 +101,14 @@ async def _books(
     *,
     now: datetime,
     new_id: Callable[[], uuid.UUID],
+    locks: frozenset[str],
 ) -> Ledger:
     keys = seeds.keys | {row.key for row in rows}
-    held = await parked.load(connection, keys)
+    held, merged = await parked.load(connection, keys)
+    family = await merges.family(connection, merged) if merged else []
+    linked = _keys_of(_linked(family, seeds.keys))
+    if not linked <= seeds.keys:  # merged since the locks were chosen
+        raise LockSetGrew(locks | {f"key:{key}" for key in linked})
     ledger = Ledger(
         limits,
         now=now,
@@ -105,6 +117,7 @@ async def _books(
         persons=known,
         parked=held,
         evidence=seeds.evidence,
+        merges=family,
     )
     prints = {ledger.fingerprint(one) for one in seeds.evidence.values() if one.traceable}
     # an event of several numbers may come to ask for any of them
@@ -119,10 +132,15 @@ async def _books(
 
 
 async def write(connection: Connection, ledger: Ledger) -> set[int]:
-    """Write what the ledger decided; gives the outbox lanes to publish after the commit."""
+    """Write what the ledger decided; gives the outbox lanes to publish after the commit.
+
+    First what was decided last is shared among patients that their hospital merged.
+    """
+    merging.settle(ledger)
     changes = ledger.changes
     for trace_id, outcome in changes.finished.items():
         await trace_requests.finish(connection, trace_id, outcome)
+    await merges.put(connection, changes.merges)
     await claims.put(connection, [ledger.claim(one) for one in changes.claims])
     known = [ledger.person(one) for one in sorted(changes.persons)]
     await identities.put(connection, [one for one in known if one is not None])
@@ -151,6 +169,7 @@ def _reach(
         numbers=seeds.flag_numbers,
         demographics=frozenset(demographics) if seeds.flag_numbers else frozenset(),
         since=now - limits.backmatch,
+        mothers=seeds.mothers,
     )
 
 
@@ -172,6 +191,21 @@ def _names(
             # its trace is guarded by what it asks
             tokens |= {one.number_token, one.demographic_token}
     return names | {f"tok:{token}" for token in tokens if token is not None}
+
+
+def _keys_of(family: Iterable[Merge]) -> frozenset[str]:
+    return frozenset(key for one in family for key in (one.retired_key, one.surviving_key))
+
+
+def _linked(family: Iterable[Merge], keys: frozenset[str]) -> list[Merge]:
+    """The merges that concern `keys`: those of a visit's other keys are followed, not decided."""
+    found: list[Merge] = []
+    rest, known = list(family), set(keys)
+    while near := [one for one in rest if {one.retired_key, one.surviving_key} & known]:
+        found += near
+        known |= _keys_of(near)
+        rest = [one for one in rest if one not in near]
+    return found
 
 
 def _touched(row: ClaimRow) -> Touched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from schemas import codec
 from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
@@ -12,6 +13,8 @@ from streams.identity import ladder, numbers, release
 from streams.identity.evidence import (
     Evidence,
     Standing,
+    about_person,
+    is_birth,
     occurred,
     perhaps_child,
     shared_local_id,
@@ -19,6 +22,8 @@ from streams.identity.evidence import (
 )
 from streams.identity.ladder import Decision, Facts
 from streams.identity.ledger import NEW, Ledger
+
+_NOT_USED: Final = (VisitEventKind.NOT_USED, VisitEventKind.PRE_ADMIT, VisitEventKind.MERGE)
 
 
 def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
@@ -39,7 +44,7 @@ def new_claim(
     """The claim before anything is decided."""
     return ClaimRow(
         reported_event_id=event.event_id,
-        key=event.source_person,
+        key=ledger.aliases.key_of(event),
         event_kind="attendance",
         visit_id=event.visit_id,
         state=ClaimState.WAITING,
@@ -57,11 +62,12 @@ def new_claim(
 def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> Facts:
     """What the ladder looks at, before the event's own claim is in the ledger."""
     limits = ledger.limits
-    birth_date = evidence.claim.birth_date
+    birth, birth_date, at = is_birth(event), evidence.claim.birth_date, occurred(event)
     numbered = ledger.person(evidence.number_token)
-    parked = ledger.parked(event.source_person)
+    key = ledger.aliases.key_of(event)
+    parked = ledger.parked(key)
     candidate = ledger.person(parked.candidate) if parked is not None else None
-    visit = ledger.of_visit(event.visit_id)
+    visit = [] if about_person(event) else ledger.of_visit(event.visit_id)
     asserted = [row for row in visit if row.person is not None]  # an unresolved one may stand
     visit_person = ledger.person(asserted[-1].person) if asserted else None
     by_number = _standing(evidence, numbered)
@@ -69,18 +75,19 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
     decided = recent and by_number is not None and by_number.full
     return Facts(
         evidence=evidence,
-        used=event.kind is not VisitEventKind.NOT_USED,
+        used=event.kind not in _NOT_USED and (not about_person(event) or lacking(ledger, key)),
         arrival=event.arrival,
-        child=perhaps_child(birth_date, occurred(event), adult_age=limits.adult_age),
+        # of a birth only the mother is told: an adult, or traced for herself
+        child=not birth and perhaps_child(birth_date, at, adult_age=limits.adult_age),
+        birth=birth,
+        mother=_standing(evidence, _of_key(ledger, event, key)) if birth else None,
         by_number=by_number,
         recent=recent,
         # each comparison costs a fifth of a millisecond: none that cannot matter
         flagged=() if decided else ledger.flagged(evidence),
         visit=None if decided else _standing(evidence, visit_person),
         visit_state=_surely(asserted[-1]) if asserted else None,
-        visit_key=any(
-            row.key == event.source_person and row.person == asserted[-1].person for row in asserted
-        ),
+        visit_key=any(row.key == key and row.person == asserted[-1].person for row in asserted),
         visit_open=any(row.state.open for row in visit),
         visit_lacks=_lacks(ledger, event, evidence),
         candidate=None if decided else _standing(evidence, candidate),
@@ -88,8 +95,24 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
         parked=parked is not None,
         number_asked=any(
             row.state.open and row.number_token == evidence.number_token
-            for row in [*visit, *ledger.of_key(event.source_person)]
+            for row in [*visit, *ledger.of_key(key)]
         ),
+    )
+
+
+def _of_key(ledger: Ledger, event: AttendanceReported, key: str) -> KnownPerson | None:
+    """Whom everything verified under the key is of; None if that is nobody, or several."""
+    people = {row.person for row in ledger.of_key(key) if row.state is ClaimState.VERIFIED}
+    if len(people) != 1 or shared_local_id(event.claim.local_id):
+        return None
+    return ledger.person(people.pop())
+
+
+def lacking(ledger: Ledger, key: str) -> bool:
+    """Whether an event of the key still lacks its person, so that evidence may help it."""
+    ended = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
+    return any(
+        row.state.open or (row.state in ended and ledger.recent(row)) for row in ledger.of_key(key)
     )
 
 
@@ -113,7 +136,8 @@ def _recent(ledger: Ledger, person: KnownPerson) -> bool:
 
 def _lacks(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> bool:
     """The visit or key has unresolved events, and none of them asked what this one would ask."""
-    around = [*ledger.of_key(event.source_person), *ledger.of_visit(event.visit_id)]
+    key = ledger.aliases.key_of(event)
+    around = [*ledger.of_key(key), *ledger.of_visit(event.visit_id)]
     unresolved = [row for row in around if row.state is ClaimState.UNRESOLVED and row.event]
     if not unresolved:
         return False

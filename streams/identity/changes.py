@@ -10,6 +10,7 @@ from halyard.nhs_number import NumberProfile, profile_for
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from stores.directory import Directory
+from stores.merges import Merge
 from stores.outbox import Entry
 from stores.trace_requests import TraceRequest
 from stores.uploads import Answer
@@ -44,6 +45,7 @@ class Changes:
     worklist: dict[uuid.UUID, WorklistEntry] = field(default_factory=dict)
     closed: dict[uuid.UUID, str] = field(default_factory=dict)
     answers: dict[uuid.UUID, Answer] = field(default_factory=dict)
+    merges: list[Merge] = field(default_factory=list)
     reused: dict[uuid.UUID, tuple[uuid.UUID, int]] = field(default_factory=dict)
 
 

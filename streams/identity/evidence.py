@@ -13,7 +13,7 @@ from halyard import nhs_number
 from halyard.names import normalise_name
 from halyard.nhs_number import NhsNumberOutcome, NumberProfile
 from halyard.privacy import Keys
-from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim
+from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim, VisitEventKind
 from stores.identities import KnownPerson
 
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
@@ -247,6 +247,21 @@ def occurred(event: AttendanceReported) -> datetime:
         if moment is not None and moment.utc <= latest:
             return moment.utc + timedelta(minutes=moment.offset_minutes)
     return event.received_at
+
+
+def about_person(event: Reported) -> bool:
+    """Whether it is of no visit: evidence for its key's visits, never an entry of its own."""
+    return isinstance(event, AttendanceReported) and event.kind is VisitEventKind.DEMOGRAPHICS
+
+
+def is_merge(event: Reported) -> bool:
+    """Whether it tells that two patients are one, and of neither what is not known."""
+    return isinstance(event, AttendanceReported) and event.kind is VisitEventKind.MERGE
+
+
+def is_birth(event: Reported) -> bool:
+    """Whether it is a newborn's message, told of the mother."""
+    return isinstance(event, AttendanceReported) and event.kind is VisitEventKind.BIRTH
 
 
 def shared_local_id(local_id: str | None) -> bool:

@@ -33,7 +33,8 @@ class Facts:
     or key has an unresolved event to which this one brings a new number (or a new search).
     `candidate`: of the key's provisional alert; `shared_key`: the key's local id is a placeholder.
     `parked`: the key has a trace in flight. `number_asked`: an open claim of key or visit has the
-    same number already.
+    same number already. `birth`: a newborn's message, told of `mother`: whom all that is verified
+    under the event's key is of.
     """
 
     evidence: Evidence
@@ -52,6 +53,8 @@ class Facts:
     shared_key: bool = False
     parked: bool = False
     number_asked: bool = False
+    birth: bool = False
+    mother: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,18 @@ def _same_visit(facts: Facts) -> Decision | None:
     if visit is None or facts.visit_state is not ClaimState.VERIFIED:
         return None
     return Decision(ClaimState.VERIFIED, "same-visit", visit.person, basis="same-visit")
+
+
+def _mother_key(facts: Facts) -> Decision | None:
+    mother = facts.mother
+    if mother is None or not mother.uncontradicted:
+        return None
+    return Decision(ClaimState.VERIFIED, "mother-key", mother.person, basis="same-key")
+
+
+def _mother_number(facts: Facts) -> Decision | None:
+    # all that is told of her: PDS is asked whether the number is valid and she not restricted
+    return _BY_NUMBER(facts) if facts.birth else None
 
 
 def _same_visit_provisional(facts: Facts) -> Decision | None:
@@ -239,6 +254,8 @@ def _partial(one: Standing) -> bool:
     return one.number_and_more or one.all_but_number
 
 
+_BY_NUMBER: Final = _partly("mother-number", lambda one: one.number)
+
 RULES: Final = (
     Rule("not-used", "not used", "the feed's event changes no visit", _not_used),
     Rule(
@@ -252,6 +269,12 @@ RULES: Final = (
         "verified",
         "the visit is asserted of a person; nothing contradicts; same key, or own evidence",
         _same_visit,
+    ),
+    Rule(
+        "mother-key",
+        "verified",
+        "a birth: all that is verified of the mother's key names one person; nothing contradicts",
+        _mother_key,
     ),
     Rule(
         "same-visit-provisional",
@@ -282,6 +305,12 @@ RULES: Final = (
         "provisional, trace priority 1",
         "a flagged person's names, birth date and postcode",
         _partly("partial-demographics", lambda one: one.all_but_number),
+    ),
+    Rule(
+        "mother-number",
+        "provisional, trace priority 1",
+        "a birth: the mother's number is a flagged person's",
+        _mother_number,
     ),
     Rule(
         "number-alone",

@@ -20,26 +20,31 @@ from schemas import codec
 from schemas.events import Assertion, AttendanceReported, FlagSubmitted, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
+from stores.merges import Merge
 from stores.parked import ParkedKey
 from stores.trace_requests import TraceKind, TraceRequest
 from stores.uploads import Answer
 from streams.identity import outputs
+from streams.identity.aliases import Aliases
 from streams.identity.changes import Changes, Limits
 from streams.identity.evidence import (
     Evidence,
     Reported,
     Standing,
+    about_person,
     evidence_of,
     freshest,
     number_fingerprint,
     search_fingerprint,
     standing,
 )
+from streams.identity.index import ClaimIndex
 
 NEW: Final = "new"
 """Rule of a claim that nothing has decided yet; it is never written."""
 FOR_EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _VISIT_KEPT: Final = timedelta(hours=48)
+_NOT_NAMED: Final = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
 _QUERIES: Final = {"get": 1, "search": 2}
 
 
@@ -57,16 +62,19 @@ class Ledger:
         parked: Iterable[ParkedKey] = (),
         traces: Iterable[TraceRequest] = (),
         evidence: Mapping[uuid.UUID, Evidence] | None = None,
+        merges: Iterable[Merge] = (),
     ) -> None:
         self.limits = limits
         self.now = now
         self.changes = Changes()
         self._new_id = new_id
-        self._claims: dict[uuid.UUID, ClaimRow] = {}
-        self._order: dict[uuid.UUID, int] = {}
-        self._by_token: dict[str, set[uuid.UUID]] = defaultdict(set)
-        self._by_key: dict[str, list[uuid.UUID]] = defaultdict(list)
-        self._by_visit: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+        self.aliases = Aliases(merges)
+        self.touched: set[str] = set()  # keys of which something was decided (`merging.settle`)
+        self._claims = ClaimIndex()
+        self.sharing = self._claims.sharing
+        self.around = self._claims.around
+        self.of_key = self._claims.of_key
+        self.of_visit = self._claims.of_visit
         self._events: dict[uuid.UUID, Reported] = {}
         self._evidence = dict(evidence or {})
         self._persons: dict[str, KnownPerson] = {}
@@ -75,7 +83,7 @@ class Ledger:
         self._traces: dict[uuid.UUID, TraceRequest] = {}
         self._live: dict[str, uuid.UUID] = {}
         for claim in claims:
-            self._index(claim)
+            self._claims.add(self._renamed(claim) if self.aliases else claim)
         for person in persons:
             self._know(person)
         self.learn_traces(traces)
@@ -91,35 +99,9 @@ class Ledger:
 
     def questions(self) -> set[str]:
         """Fingerprints of what claims that are not verified would ask PDS."""
-        rows = [row for row in self._claims.values() if row.state is not ClaimState.VERIFIED]
+        rows = [row for row in self._claims if row.state is not ClaimState.VERIFIED]
         asked = [self.evidence(row) for row in rows if row.event is not None]
         return {self.fingerprint(one) for one in asked if one.traceable}
-
-    def sharing(self, person: KnownPerson) -> list[ClaimRow]:
-        """Attendances with the person's number, or a family name of theirs and birth date."""
-        found: set[uuid.UUID] = set()
-        for token in (person.person, *person.demographic_tokens):
-            found |= self._by_token.get(token, set())
-        return self._in_order(found)
-
-    def around(self, row: ClaimRow) -> list[ClaimRow]:
-        """The claim and all others of its key and its visit, in the order taken."""
-        found = {row.reported_event_id, *self._by_key.get(row.key, ())}
-        if row.visit_id is not None:
-            found.update(self._by_visit.get(row.visit_id, ()))
-        return self._in_order(found)
-
-    def _in_order(self, ids: Iterable[uuid.UUID]) -> list[ClaimRow]:
-        return [self._claims[one] for one in sorted(ids, key=self._order.__getitem__)]
-
-    def of_key(self, key: str) -> list[ClaimRow]:
-        """The key's claims, in order."""
-        return [self._claims[one] for one in self._by_key.get(key, ())]
-
-    def of_visit(self, visit_id: uuid.UUID | None) -> list[ClaimRow]:
-        """The visit's claims, in the order taken."""
-        ids = self._by_visit.get(visit_id, ()) if visit_id is not None else ()
-        return [self._claims[one] for one in ids]
 
     def claim(self, event_id: uuid.UUID) -> ClaimRow:
         """A claim as it stands now."""
@@ -154,8 +136,7 @@ class Ledger:
         row, token = self._claims.get(event.event_id), evidence.number_token
         if row is not None and token is not None:
             body = codec.encode(replace(event, message=b""))
-            self._claims[event.event_id] = replace(row, number_token=token, event=body)
-            self._by_token[token].add(event.event_id)
+            self._claims.put(replace(row, number_token=token, event=body))
 
     def person(self, person: str | None) -> KnownPerson | None:
         """A known person."""
@@ -192,7 +173,7 @@ class Ledger:
     def open_claim(self, row: ClaimRow, event: Reported) -> None:
         """Take in a new claim; `transition` then says what becomes of it."""
         self._events[row.reported_event_id] = event
-        self._index(row)
+        self._claims.add(row)
         self.changes.claims[row.reported_event_id] = None
 
     def transition(
@@ -210,6 +191,8 @@ class Ledger:
         """Decide a claim (anew). `stands`: an unresolved one stays asserted of whom it was."""
         event_id, before = row.reported_event_id, self._claims[row.reported_event_id]
         event, revision = self.event(before), before.revision
+        if state in _NOT_NAMED and not stands and about_person(event):
+            state, rule = ClaimState.NOT_USED, "demographics"
         named = before.person
         names = person.person if person is not None and state.asserted else None
         if stands and state is ClaimState.UNRESOLVED:
@@ -234,13 +217,35 @@ class Ledger:
         if state is ClaimState.UNRESOLVED:  # said anew each time: its id needs a revision too
             after = replace(after, revision=revision + 1)
             self.changes.entries.append(outputs.unresolved_entry(after, event, self.now))
-        self._claims[event_id] = after
+        self._claims.put(after)
+        self.touched.add(after.key)
         self.changes.claims[event_id] = None
         self._worklist(before, after, event)
         if not state.open or state is not before.state:
             metrics.count("halyard_identity_outcomes_total", outcome=state, rule=rule)
         if person is not None and state is ClaimState.VERIFIED:
             self.keep(person, self.now + _VISIT_KEPT)
+
+    def rekey(self, row: ClaimRow, key: str) -> ClaimRow:
+        """The claim under the key of the patient that its own was merged into."""
+        self.changes.claims[row.reported_event_id] = None
+        self.touched.add(key)
+        return self._claims.rekey(row, key)
+
+    def say_again(self, row: ClaimRow) -> None:
+        """Assert a claim's person anew: the patient whose visit it is has changed."""
+        person = self.person(row.person)
+        if person is not None:
+            after = replace(row, revision=row.revision + 1)
+            event, rule = self.event(row), row.rule
+            self._say(after, event, person, after.revision, Assertion.ASSERTED, rule, "merge")
+            self._claims.put(after)
+            self.changes.claims[row.reported_event_id] = None
+
+    def _renamed(self, row: ClaimRow) -> ClaimRow:
+        known = row.event is not None
+        key = self.aliases.key_of(self.event(row)) if known else self.aliases.survivor(row.key)
+        return replace(row, key=key)
 
     def _say(
         self,
@@ -252,8 +257,9 @@ class Ledger:
         rule: str,
         basis: str,
     ) -> None:
+        patient, now = self.aliases.patient_of(event), self.now
         said = outputs.Statement(
-            revision, assertion, person, row.state, row.indicator, basis, rule, self.now
+            revision, assertion, person, row.state, row.indicator, basis, rule, now, patient
         )
         entry = outputs.verified_entry(self.limits.keys, row, event, said)
         self.changes.entries.append(entry)
@@ -263,7 +269,7 @@ class Ledger:
         if after.state is ClaimState.UNRESOLVED:
             self.changes.worklist[event_id] = outputs.worklist_entry(after, event, self.now)
             self.changes.closed.pop(event_id, None)
-        elif after.state is ClaimState.VERIFIED:
+        elif after.state in (ClaimState.VERIFIED, ClaimState.NOT_USED):
             self.changes.worklist.pop(event_id, None)
             if before.rule != NEW:
                 self.changes.closed[event_id] = after.rule
@@ -383,16 +389,6 @@ class Ledger:
         if before is not None:
             self.changes.left_traces.add(before.trace_id)
             self.changes.keys.add(key)
-
-    def _index(self, row: ClaimRow) -> None:
-        self._order.setdefault(row.reported_event_id, len(self._order))
-        self._claims[row.reported_event_id] = row
-        for token in (row.number_token, row.demographic_token):
-            if token is not None and row.event_kind == "attendance":
-                self._by_token[token].add(row.reported_event_id)
-        self._by_key[row.key].append(row.reported_event_id)
-        if row.visit_id is not None:
-            self._by_visit[row.visit_id].append(row.reported_event_id)
 
 
 def _candidate(open_claims: Iterable[ClaimRow]) -> str | None:

@@ -41,6 +41,7 @@ class Statement:
     basis: str
     rule: str
     at: datetime
+    source_patient: str  # of the visit: the patient that the event's own was merged into
 
 
 def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) -> Entry:
@@ -77,7 +78,7 @@ def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) 
             arrival=event.arrival,
             arrival_rule=event.arrival_rule,
             visit_id=event.visit_id,
-            source_patient=event.source_patient,
+            source_patient=said.source_patient,
             recorded_at=event.recorded_at,
             occurred_at=event.occurred_at,
             message_at=event.message_at,

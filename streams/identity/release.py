@@ -9,7 +9,14 @@ from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from streams.identity import numbers
 from streams.identity.answers import NO_MATCH
-from streams.identity.evidence import occurred, perhaps_child, shared_local_id
+from streams.identity.evidence import (
+    about_person,
+    is_birth,
+    is_merge,
+    occurred,
+    perhaps_child,
+    shared_local_id,
+)
 from streams.identity.ladder import FLAGGED
 from streams.identity.ledger import Ledger
 
@@ -39,6 +46,8 @@ def goes_with(ledger: Ledger, mate: ClaimRow, row: ClaimRow, person: KnownPerson
     Nothing may contradict. An event under another key (a visit number may clash), or under a
     placeholder local id in another visit, needs evidence of its own.
     """
+    if is_merge(ledger.event(mate)):
+        return False
     stands = ledger.standing(mate, person)
     if not stands.uncontradicted or stands.supported:
         return stands.uncontradicted
@@ -73,7 +82,9 @@ def go_provisionally(
             continue
         if mate.person == person.person and priority is None:
             continue  # it stands, and nothing new is asked
-        same_visit = mate.visit_id == row.visit_id and ledger.recent(mate)
+        # what is told of the person is told of all their visits
+        meant = mate.visit_id == row.visit_id or about_person(ledger.event(row))
+        same_visit = meant and ledger.recent(mate)
         if mate.state is not ClaimState.WAITING and not (mate.state in _ENDED and same_visit):
             continue
         if goes_with(ledger, mate, row, person):
@@ -132,7 +143,9 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
         ledger.answer(row, NO_MATCH)
         return
     birth_date = ledger.evidence(row).claim.birth_date
-    child = perhaps_child(birth_date, occurred(event), adult_age=ledger.limits.adult_age)
+    child = not is_birth(event) and perhaps_child(
+        birth_date, occurred(event), adult_age=ledger.limits.adult_age
+    )
     if row.person is not None and any(
         mate.state is ClaimState.UNRESOLVED and mate.person == row.person
         for mate in ledger.around(row)
@@ -166,7 +179,8 @@ def backmatch(ledger: Ledger, person: KnownPerson) -> None:
         stands = ledger.standing(row, person)
         if row.person is not None and not stands.full:
             continue  # it stands of another, whom nothing contradicted
-        partial = stands.number_and_more or stands.all_but_number
+        mother = is_birth(ledger.event(row)) and stands.number
+        partial = stands.number_and_more or stands.all_but_number or mother
         if stands.full:
             verify(ledger, row, person, "flag-backmatch", "local-index")
         elif partial and not person.restricted:

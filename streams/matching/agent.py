@@ -174,6 +174,8 @@ def _sorted_out(fresh: Iterable[tuple[AttendanceVerified | FlagVerified, str]]) 
     for event, trace in fresh:
         batch.person_traces[event.identity.person] = trace
         if isinstance(event, AttendanceVerified):
+            if event.kind in visit_rules.OF_NO_VISIT:
+                continue
             batch.visit_traces[event.visit_id] = trace
             batch.visit_events.append(_visit_event(event, trace))
         else:

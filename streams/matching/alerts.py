@@ -52,19 +52,16 @@ def reconcile(state: PersonState, deciding: Deciding) -> list[Change]:
     flags: dict[str, list[Flag]] = defaultdict(list)
     for flag in state.flags:
         flags[flag.authority].append(flag)
-    held: dict[tuple[str, str], list[AlertRow]] = defaultdict(list)
+    held: dict[str, list[AlertRow]] = defaultdict(list)
     for alert in state.alerts:
-        held[alert.authority, alert.source_patient].append(alert)
+        held[alert.authority].append(alert)
 
     changes: list[Change] = []
     kept: set[uuid.UUID] = set()
     joined: set[uuid.UUID] = set()
-    for authority, source_patient in sorted(
-        set(held) | {(gss, one.source_patient) for gss in flags for one in episodes}
-    ):
-        own = [one for one in episodes if one.source_patient == source_patient]
-        assigned = _assigned(held[authority, source_patient], own, state.person)
-        for index, episode in enumerate(own):
+    for authority in sorted(set(held) | set(flags)):
+        assigned = _assigned(held[authority], episodes, state.person)
+        for index, episode in enumerate(episodes):
             desired = desire(state, episode, authority, flags[authority], restricted, deciding)
             if desired is None:
                 continue
@@ -94,14 +91,18 @@ def _assigned(
     alerts: Sequence[AlertRow], episodes: Sequence[Episode], person: str
 ) -> list[list[AlertRow]]:
     """For each episode the alerts that are about it: an alert goes with the visit that its id was
-    derived from, else with the earliest episode that it shares a visit with.
+    derived from, else with the earliest episode that it shares a visit with. Its visits may be of
+    another patient by now, as the hospital merged two.
     """
     assigned: list[list[AlertRow]] = [[] for _ in episodes]
     for alert in alerts:
         shared = None
         for index, episode in enumerate(episodes):
             visits = [visit.visit_id for visit in episode.visits]
-            if any(_id(person, alert.authority, episode, one) == alert.alert_id for one in visits):
+            if any(
+                _id(person, alert.authority, alert.source_patient, one) == alert.alert_id
+                for one in visits
+            ):
                 shared = index
                 break
             if shared is None and not set(visits).isdisjoint(alert.visit_ids):
@@ -130,14 +131,14 @@ def _meet(
     trace = deciding.trace(state.person, visit_ids)
     if before is None:
         traceparent = trace or ""
-        alert_id = _id(state.person, desired.authority, episode, visit_ids[0])
+        alert_id = _id(state.person, desired.authority, episode.source_patient, visit_ids[0])
         rule = _why_raised(episode, flags)
         event = _event(alert_id, 1, AlertChange.RAISED, rule, state.person, desired, now)
         row = AlertRow(
             alert_id=alert_id,
             person=state.person,
             authority=desired.authority,
-            hospital=episode.arrivals[-1].visit.hospital,  # for our own use: it may be redacted
+            hospital=episode.leading.visit.hospital,  # for our own use: it may be redacted
             source_patient=episode.source_patient,
             visit_ids=visit_ids,
             version=1,
@@ -181,7 +182,8 @@ def _meet(
         arrival_received_at=episode.received_at,
         withdrawn_at=None,
     )
-    if revived or (added and before.state in (RAISED, ACCEPTED, CLOSED)):
+    born = desired.content.birth and not before.content.content.birth
+    if revived or ((added or born) and before.state in (RAISED, ACCEPTED, CLOSED)):
         row = replace(
             row,
             state=RAISED,
@@ -194,6 +196,8 @@ def _meet(
             closed_at=None,
         )
     became_restricted = desired.restricted and not before.restricted
+    if became_restricted or not desired.restricted:
+        row = replace(row, withheld_at=now if became_restricted else None)
     return Change(row, kind, numbers, trace or before.traceparent, became_restricted)
 
 
@@ -234,7 +238,9 @@ def _withdrawn(
         shown = tuple(flag for flag in shown if not flag.active)
     content = replace(alert.content.content, flags=shown)
     if rule == "visit-cancelled":
-        content = replace(content, visit_state="cancelled")
+        content = replace(
+            content, visit_state="cancelled", departed_at=None, discharge_destination=None
+        )
     if hidden:
         content = redacted(content)
     fingerprint = digest(
@@ -262,6 +268,7 @@ def _withdrawn(
         content_digest=fingerprint,
         changed_at=max(deciding.now, alert.changed_at),
         withdrawn_at=deciding.now,
+        withheld_at=deciding.now if hidden and not alert.restricted else alert.withheld_at,
     )
     return Change(
         row,
@@ -316,6 +323,8 @@ def _why_updated(before: AlertRow, desired: Desired, *, added: bool) -> str:
         return "identity-provisional" if desired.provisional else "identity-confirmed"
     if old.flags != new.flags:
         return "flag-changed"
+    if old.birth != new.birth:
+        return "birth-reported" if new.birth else "birth-cancelled"
     if old.visit_state != new.visit_state:
         return f"visit-{new.visit_state}"
     return "details-changed"
@@ -328,8 +337,8 @@ def _active(content: AlertContent) -> set[tuple[str, str | None]]:
     return {key(flag) for flag in content.flags if flag.active}
 
 
-def _id(person: str, authority: str, episode: Episode, visit_id: uuid.UUID) -> uuid.UUID:
-    return ids.derive("alert", person, authority, episode.source_patient, str(visit_id))
+def _id(person: str, authority: str, source_patient: str, visit_id: uuid.UUID) -> uuid.UUID:
+    return ids.derive("alert", person, authority, source_patient, str(visit_id))
 
 
 def _event_id(alert_id: uuid.UUID, version: int, change: AlertChange) -> uuid.UUID:

@@ -90,7 +90,7 @@ def alert_content(
     """The content for `episode`: its latest arrival's, with gaps filled from those before it;
     `visits` are all the person's, for the count of earlier attendances.
     """
-    latest = episode.arrivals[-1]
+    latest = episode.leading
     hospital = directory.hospitals.get(latest.visit.hospital)
     department = _last(episode, "department")
     content = AlertContent(
@@ -110,8 +110,22 @@ def alert_content(
         earlier_attendances=_earlier(episode, visits),
         callback_name=hospital.callback_name if hospital else None,
         callback_phone=hospital.callback_phone if hospital else None,
+        acuity=_last(episode, "acuity"),
+        departed_at=latest.visit.departed,
+        discharge_destination=latest.visit.discharge_destination,
+        birth=episode.birth,
+        location_shielded=any(visit.location_shielded for visit in episode.visits),
     )
+    if content.location_shielded:
+        content = shielded(content)
     return redacted(content) if restricted else content
+
+
+def shielded(content: AlertContent) -> AlertContent:
+    """`content` of a visit whose hospital hides where the person is: neither department, site nor
+    reason, nor where they went. The hospital's name and whom to ring there stay.
+    """
+    return replace(content, department=None, site_ods=None, reason=None, discharge_destination=None)
 
 
 def redacted(content: AlertContent) -> AlertContent:
@@ -129,6 +143,8 @@ def redacted(content: AlertContent) -> AlertContent:
         mode_of_arrival=None,
         reason=None,
         admission_method=None,
+        acuity=None,
+        discharge_destination=None,
     )
 
 
@@ -146,8 +162,14 @@ def phones(
     return office, emergency
 
 
+def _by_weight(visits: Sequence[Visit]) -> list[Visit]:
+    latest_first = visits[::-1]
+    return sorted(latest_first, key=lambda one: one.birth)
+
+
 def _last(episode: Episode, name: str) -> str | None:
-    for visit in reversed(episode.visits):
+    # a birth's values fill gaps only: the mother's own visits say where she is
+    for visit in _by_weight(episode.visits):
         value: str | None = getattr(visit, name)
         if value is not None:
             return value
@@ -163,5 +185,6 @@ def _earlier(episode: Episode, visits: Sequence[Visit]) -> int:
         if visit.arrived is not None
         and visit.visit_id not in own
         and not visit.provisional
+        and not visit.birth
         and first - EARLIER <= visit.arrived.utc <= first
     )

@@ -1,4 +1,6 @@
-"""Episodes: arrivals of one source patient, each within 24 h of the one before (rule 13)."""
+"""Episodes: arrivals of one source patient, each within 24 h of the one before (rule 13), and a
+birth during the mother's stay.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,17 @@ class Episode:
     arrivals: tuple[Arrival, ...]
 
     @property
+    def leading(self) -> Arrival:
+        """The latest arrival that the alert describes: of the person, before a baby's birth."""
+        own = [arrival for arrival in self.arrivals if not arrival.visit.birth]
+        return (own or self.arrivals)[-1]
+
+    @property
+    def birth(self) -> bool:
+        """A birth to this person was reported."""
+        return any(arrival.visit.birth for arrival in self.arrivals)
+
+    @property
     def visits(self) -> tuple[Visit, ...]:
         return tuple(arrival.visit for arrival in self.arrivals)
 
@@ -49,12 +62,22 @@ def group(visits: Iterable[Visit]) -> list[Episode]:
         arrivals.sort(key=_time)
         chain = [arrivals[0]]
         for arrival in arrivals[1:]:
-            if arrival.at.utc - chain[-1].at.utc > GAP:
+            if arrival.at.utc - chain[-1].at.utc > GAP and not _born_during(arrival, chain):
                 episodes.append(Episode(patient, tuple(chain)))
                 chain = []
             chain.append(arrival)
         episodes.append(Episode(patient, tuple(chain)))
     return sorted(episodes, key=lambda one: (_time(one.arrivals[0]), one.source_patient))
+
+
+def _born_during(arrival: Arrival, chain: Iterable[Arrival]) -> bool:
+    """Whether it is a birth while the mother was there: a long stay is one attendance of hers."""
+    return arrival.visit.birth and any(
+        one.visit.state == "present"
+        or (one.visit.departed is not None and one.visit.departed.utc >= arrival.at.utc)
+        for one in chain
+        if not one.visit.birth
+    )
 
 
 def _time(arrival: Arrival) -> tuple[datetime, str]:

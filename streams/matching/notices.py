@@ -62,6 +62,7 @@ def notices(change: Change, directory: Directory) -> Notices:
             destination=destination,
             alert_id=row.alert_id,
             version=row.version,
+            round=row.round,
             kind=kind,
             body=body,
             event_id=event.event_id,

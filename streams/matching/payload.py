@@ -20,6 +20,9 @@ ALERT, MATCH, RECEIPT = "halyard.alert.v1", "halyard.match.v1", "halyard.receipt
 
 _MATCH_CHANGE = {AlertChange.WITHDRAWN: "withdrawn"}
 
+_OF_MATCH = frozenset(
+    {"state", "arrived_at", "repeated_hour", "department", "departed_at", "birth"}
+)
 
 WITHHELD = "withheld"
 """In place of a restricted person's hospital, where version 1 promises a text."""
@@ -97,11 +100,7 @@ def match_body(
                 "phone_office": phones[0],
                 "phone_emergency": phones[1],
             },
-            "visit": {
-                key: value
-                for key, value in _visit(content).items()
-                if key in {"state", "arrived_at", "repeated_hour", "department"}
-            },
+            "visit": {key: value for key, value in _visit(content).items() if key in _OF_MATCH},
         }
     )
 
@@ -137,6 +136,11 @@ def _visit(content: AlertContent) -> dict[str, Any]:
         "mode_of_arrival": content.mode_of_arrival,
         "reason": content.reason,
         "admission_method": content.admission_method,
+        "acuity": content.acuity,
+        "departed_at": None if content.departed_at is None else local_iso(content.departed_at),
+        "discharge_destination": content.discharge_destination,
+        "birth": content.birth,
+        "location_shielded": content.location_shielded,
     }
 
 

@@ -69,6 +69,7 @@ def receipt_entries(
         destination=hospital.contact_endpoint,
         alert_id=row.alert_id,
         version=row.version,
+        round=row.round,
         kind="receipt",
         body=payload.receipt_body(receipt, directory),
         event_id=receipt.event_id,

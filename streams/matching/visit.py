@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from schemas.events import AttendanceVerified, IdentityStatus, Moment, VisitDetail, VisitEventKind
 from stores.visits import Visit, VisitEvent
@@ -26,16 +28,25 @@ Order = tuple[datetime, datetime, int, int, uuid.UUID]
 
 # Within one minute and one message time: what opens a visit, what fills it, what ends it
 _RANK = {
+    VisitEventKind.PRE_ADMIT: 0,
     VisitEventKind.REGISTER: 0,
+    VisitEventKind.BIRTH: 0,
     VisitEventKind.ADMIT: 1,
     VisitEventKind.UPDATE: 2,
     VisitEventKind.UNKNOWN: 2,
     VisitEventKind.NOT_USED: 2,
-    VisitEventKind.DISCHARGE: 3,
-    VisitEventKind.CANCEL_DISCHARGE: 4,
-    VisitEventKind.CANCEL: 5,
+    VisitEventKind.DEMOGRAPHICS: 2,
+    VisitEventKind.MERGE: 2,
+    VisitEventKind.LEAVE: 3,
+    VisitEventKind.RETURN: 4,
+    VisitEventKind.DISCHARGE: 5,
+    VisitEventKind.CANCEL_DISCHARGE: 6,
+    VisitEventKind.CANCEL: 7,
 }
-_OPENING = frozenset({VisitEventKind.REGISTER, VisitEventKind.ADMIT})
+_OPENING = frozenset({VisitEventKind.REGISTER, VisitEventKind.ADMIT, VisitEventKind.BIRTH})
+_TEXTS = ("department", "site_ods", "admission_method", "mode_of_arrival", "reason", "acuity")
+OF_NO_VISIT = frozenset({VisitEventKind.DEMOGRAPHICS, VisitEventKind.MERGE})
+"""About a person, not about a visit: they name nobody here."""
 
 
 def highest_revisions(events: Iterable[VisitEvent]) -> list[VisitEvent]:
@@ -55,18 +66,21 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
     its arrival, its cancellation and its values count.
     """
     ordered = sorted(highest_revisions(events), key=existence)
-    arrivals, cancelled, departed = _exist(ordered)
+    exists = _exist(ordered)
+    arrivals = exists.arrivals
     person, provisional, restricted, also = _named(ordered)
     detail = _values(ordered)
     live = bool(arrivals)
     if live:
-        state = "departed" if departed else "present"
+        state = "departed" if exists.left is not None else "present"
     else:
-        state = "cancelled" if cancelled else "none"
+        state = "cancelled" if exists.cancelled else "none"
     last = ordered[-1]
+    # what was taken back is not said anew when a hospital merges patients
+    named = [one for one in ordered if not one.retracted] or ordered
     return Visit(
         visit_id=last.visit_id,
-        source_patient=last.source_patient,
+        source_patient=named[-1].source_patient,
         person=person,
         hospital=last.event.organisation,
         live=live,
@@ -82,6 +96,11 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
         admission_method=detail.admission_method,
         mode_of_arrival=detail.mode_of_arrival,
         reason=detail.reason,
+        acuity=detail.acuity,
+        departed=_departed(exists.left, detail) if live else None,
+        discharge_destination=detail.discharge_destination if exists.discharged else None,
+        birth=any(one.event.kind is VisitEventKind.BIRTH for one in arrivals),
+        location_shielded=detail.location_shielded,
         also=also,
         also_restricted=any(
             one.event.identity.restricted
@@ -91,10 +110,23 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
     )
 
 
-def _exist(ordered: Sequence[VisitEvent]) -> tuple[list[VisitEvent], bool, bool]:
-    """(arrivals not cancelled, whether the last word is a cancel, whether the person left)."""
+@dataclass(frozen=True, slots=True)
+class _Existence:
+    """The arrivals not cancelled; whether the last word is a cancel; by which event the person
+    left, None if they are there; whether for good.
+    """
+
+    arrivals: list[VisitEvent]
+    cancelled: bool
+    left: VisitEvent | None
+    discharged: bool
+
+
+def _exist(ordered: Sequence[VisitEvent]) -> _Existence:
     arrivals: list[VisitEvent] = []
-    cancelled = departed = False
+    cancelled = False
+    discharge: VisitEvent | None = None
+    leave: VisitEvent | None = None
     for one in ordered:
         event = one.event
         if event.arrival:
@@ -102,12 +134,25 @@ def _exist(ordered: Sequence[VisitEvent]) -> tuple[list[VisitEvent], bool, bool]
                 cancelled = False
             arrivals.append(one)
         if event.kind is VisitEventKind.CANCEL:
-            arrivals, cancelled, departed = [], True, False
+            arrivals, cancelled, discharge, leave = [], True, None, None
         elif event.kind is VisitEventKind.DISCHARGE:
-            departed = True
-        elif event.kind is VisitEventKind.CANCEL_DISCHARGE or event.kind in _OPENING:
-            departed = False
-    return arrivals, cancelled, departed
+            discharge = one
+        elif event.kind is VisitEventKind.LEAVE:
+            leave = one
+        elif event.kind is VisitEventKind.CANCEL_DISCHARGE:
+            discharge = None
+        elif event.kind is VisitEventKind.RETURN or event.kind in _OPENING:
+            discharge = leave = None
+    return _Existence(arrivals, cancelled, discharge or leave, discharge is not None)
+
+
+def _departed(left: VisitEvent | None, detail: VisitDetail) -> Moment | None:
+    """When the person left: as stated for a discharge, else when the event occurred."""
+    if left is None:
+        return None
+    if left.event.kind is VisitEventKind.DISCHARGE:
+        return left.event.detail.discharged_at or detail.discharged_at or _occurred(left)
+    return _occurred(left)
 
 
 def _named(
@@ -130,21 +175,18 @@ def _named(
 
 
 def _values(ordered: Sequence[VisitEvent]) -> VisitDetail:
-    """Each value as last stated; an event without it leaves it. A cancel states nothing."""
+    """Each value as last stated; an event without it leaves it. A cancel states nothing. A place
+    once hidden stays hidden.
+    """
     stating = [one for one in ordered if one.event.kind is not VisitEventKind.CANCEL]
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for one in sorted(stating, key=lambda one: (_occurred(one).utc, *existence(one))):
-        for name in ("department", "site_ods", "admission_method", "mode_of_arrival", "reason"):
+        for name in (*_TEXTS, "discharged_at", "discharge_destination"):
             value = getattr(one.event.detail, name)
             if value is not None:
                 values[name] = value
-    return VisitDetail(
-        department=values.get("department"),
-        site_ods=values.get("site_ods"),
-        admission_method=values.get("admission_method"),
-        mode_of_arrival=values.get("mode_of_arrival"),
-        reason=values.get("reason"),
-    )
+    shielded = any(one.event.detail.location_shielded for one in ordered)
+    return VisitDetail(**values, location_shielded=shielded)
 
 
 def existence(one: VisitEvent) -> Order:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from connectors.local_authority.client import HubClient
 from flag_service.app import create_app
 from flag_service.bus import Bus
+from flag_service.live import Live, Pace
 from halyard import kafka_admin, telemetry
 from halyard.clock import Clock, system_clock
 from halyard.http import listen, serve
@@ -202,6 +203,7 @@ class Hub:
     url: str
     bus: Bus
     pool: Pool
+    lists: Live
 
     def client(self, organisation: str) -> HubClient:
         """A client with the token of `organisation`; use it as a context manager."""
@@ -246,7 +248,11 @@ def make_topics(settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def hub(
-    settings: Settings, *, clock: Clock = system_clock, connect: bool = True
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    connect: bool = True,
+    pace: Pace = Pace(poll=0.05),  # noqa: B008 - frozen
 ) -> AsyncIterator[Hub]:
     """The face with these settings; `connect` False leaves the broker away for ever."""
     pool = make_pool(settings, name="test")
@@ -258,10 +264,13 @@ async def hub(
         if connect:
             await asyncio.to_thread(make_topics, settings)
             await bus.connect(stopping)
-        app = create_app(settings, pool, KEYS, directory(), bus, clock)
+        lists = Live(pool, directory(), stopping, pace)
+        app = create_app(settings, pool, KEYS, directory(), bus, clock, live_lists=lists)
         async with served(app) as url:
-            yield Hub(settings, url, bus, pool)
+            yield Hub(settings, url, bus, pool, lists)
+            stopping.set()  # or the live lists would be waited for
     finally:
+        stopping.set()
         await bus.stop()
         await pool.close()
 

@@ -22,6 +22,7 @@ from schemas.events import (
     FlagRecord,
     FlagSubmitted,
     FlagVerified,
+    Moment,
     PersonClaim,
     PlanType,
     SubmissionKind,
@@ -109,6 +110,51 @@ def attendance(
         claim=replace(claim, local_id=local_id),
         message=b"MSH|",
     )
+
+
+def merge(
+    retired: str,
+    surviving: str,
+    *,
+    minutes: int = 60,
+    message_id: str | None = None,
+) -> AttendanceReported:
+    """The hospital's local id `retired` is `surviving`'s, recorded so many minutes after NOW."""
+    message_id = message_id or f"merge-{retired}-{surviving}-{minutes}"
+    made = attendance(
+        PersonClaim(),
+        local_id=surviving,
+        visit=f"merge-{surviving}",
+        kind=VisitEventKind.MERGE,
+        message_id=message_id,
+    )
+    return replace(
+        made,
+        trigger="A40",
+        recorded_at=Moment(NOW + timedelta(minutes=minutes)),
+        merged_person=KEYS.source_person("feed", retired, None, None),
+        merged_patient=KEYS.source_patient("feed", retired, None, None),
+    )
+
+
+def birth(
+    mother: str | None = None,
+    *,
+    local_id: str = "M1",
+    visit: str = "B1",
+    kind: VisitEventKind = VisitEventKind.BIRTH,
+    **changes: Any,
+) -> AttendanceReported:
+    """A newborn's message, told of the mother: her NHS number, and her local id."""
+    made = attendance(
+        PersonClaim(nhs_number=mother),
+        local_id=local_id,
+        visit=visit,
+        kind=kind,
+        arrival=kind is VisitEventKind.BIRTH,
+        **changes,
+    )
+    return replace(made, arrival_rule="birth", claim=replace(made.claim, local_id=local_id or None))
 
 
 def flag(

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from connectors.hl7v2.ack import parse_ack
 from connectors.hl7v2.client import MllpClient, MllpError
 from connectors.hl7v2.er7 import Message
-from connectors.hl7v2.mapping import to_attendance
+from connectors.hl7v2.mapping import to_attendances
 from halyard.clock import system_clock
 from sandbox.pds.people import Person, generate
 from schemas.events import AttendanceReported
@@ -164,7 +164,14 @@ def reported(hub: Hub, body: bytes) -> AttendanceReported:
     """The event that the hub must make of `body` (its id is a function of the bytes)."""
     (feed,) = hub.registry.feeds
     message = Message.parse(body)
-    return to_attendance(message, feed=feed, keys=hub.keys, received_at=system_clock())
+    (event,) = to_attendances(
+        message,
+        feed=feed,
+        rule=hub.registry.arrival_rule(feed),
+        keys=hub.keys,
+        received_at=system_clock(),
+    )
+    return event
 
 
 def _hl7(at: datetime) -> str:

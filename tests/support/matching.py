@@ -116,6 +116,10 @@ def attendance(
         "A08": VisitEventKind.UPDATE,
         "A11": VisitEventKind.CANCEL,
         "A13": VisitEventKind.CANCEL_DISCHARGE,
+        "A21": VisitEventKind.LEAVE,
+        "A22": VisitEventKind.RETURN,
+        "A31": VisitEventKind.DEMOGRAPHICS,
+        "birth": VisitEventKind.BIRTH,
     }
     recorded = recorded or at
     received = received or recorded + timedelta(seconds=5)
@@ -135,7 +139,7 @@ def attendance(
             received_at=received,
             trigger=trigger,
             kind=kinds[trigger],
-            arrival=trigger == "A04" if arrival is None else arrival,
+            arrival=trigger in ("A04", "birth") if arrival is None else arrival,
             arrival_rule="default",
             visit_id=ids.derive("visit", "feed", visit),
             source_patient=KEYS.source_patient("feed", patient, None, None),

@@ -1,18 +1,21 @@
 """Kafka and PostgreSQL for tests: given addresses, Docker, or embedded, in that order.
 
-Clients are imported where they are used: unit tests load this module and need none of them.
+Docker is passed over, and the run says so, if its engine answers but an image is neither there nor
+to be had, or a container does not start. Clients are imported where they are used: unit tests load
+this module and need none of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.support.docker_engine import DockerEngine
 
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
@@ -99,6 +102,7 @@ class Services:
         self._kafka: KafkaServer | None = None
         self._database: DatabaseServer | None = None
         self._stop: list[Callable[[], object]] = []
+        self._no_pull = False  # one pull has failed: no second one is waited for
 
     def kafka(self, directory: Callable[[], Path]) -> KafkaServer:
         """The broker; `directory` gives a place for an embedded one."""
@@ -127,31 +131,58 @@ class Services:
     def _find_kafka(self, directory: Callable[[], Path]) -> KafkaServer:
         if self._given_kafka:
             return KafkaServer(self._given_kafka, f"given ({self._given_kafka})")
-        if docker_answers():
-            address = self._start_kafka_container()
+        address, why_not = self._in_docker(KAFKA_IMAGE, self._start_kafka_container)
+        if address:
             return KafkaServer(address, f"Docker, {KAFKA_IMAGE} ({address})")
         from halyard.embedded.kafka import EmbeddedKafka
 
         broker = EmbeddedKafka(directory())
         broker.start()
         self._stop.append(broker.stop)
-        return KafkaServer(broker.bootstrap_servers, f"embedded ({broker.bootstrap_servers})")
+        served = f"embedded ({broker.bootstrap_servers}){why_not}"
+        return KafkaServer(broker.bootstrap_servers, served)
 
     def _find_database(self, directory: Callable[[], Path]) -> DatabaseServer:
         if self._given_database:
             return DatabaseServer(self._given_database, "given")
-        if docker_answers():
-            from testcontainers.community.postgres import PostgresContainer
-
-            container = PostgresContainer(POSTGRES_IMAGE, driver=None)
-            self._start_container(container)
-            return DatabaseServer(container.get_connection_url(), f"Docker, {POSTGRES_IMAGE}")
+        url, why_not = self._in_docker(POSTGRES_IMAGE, self._start_postgres_container)
+        if url:
+            return DatabaseServer(url, f"Docker, {POSTGRES_IMAGE}")
         from halyard.embedded.postgres import EmbeddedPostgres
 
         server = EmbeddedPostgres(directory())
         server.start()
         self._stop.append(server.stop)
-        return DatabaseServer(server.admin_url, f"embedded (port {server.port})")
+        return DatabaseServer(server.admin_url, f"embedded (port {server.port}){why_not}")
+
+    def _in_docker(self, image: str, start: Callable[[], str]) -> tuple[str, str]:
+        """The address of a container of `image`; or none, and why an engine did not serve."""
+        engine = DockerEngine.of_environment()
+        if not engine.answers():
+            return "", ""
+        if not engine.has(image) and (self._no_pull or not engine.get(image)):
+            self._no_pull = True
+            return "", f"; Docker answers, but {image} is neither there nor to be pulled"
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+
+        # We stop what we started; the reaper would be one more image to pull. Containers of a run
+        # that is killed stay until `docker rm`.
+        os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+        try:
+            return start(), ""
+        except (DockerException, RequestException, RuntimeError, TimeoutError) as error:
+            return "", f"; Docker answers, but {image} did not start ({type(error).__name__})"
+
+    def _start_postgres_container(self) -> str:
+        from testcontainers.community.postgres import PostgresContainer
+
+        container = PostgresContainer(POSTGRES_IMAGE, driver=None)
+        # As many connections as the embedded server takes
+        container.with_command("postgres -c max_connections=200 -c log_error_verbosity=terse")
+        self._start_container(container)
+        url: str = container.get_connection_url()
+        return url
 
     def _start_kafka_container(self) -> str:
         from testcontainers.community.kafka import KafkaContainer
@@ -188,32 +219,12 @@ class Services:
         return address
 
     def _start_container(self, container: DockerContainer) -> None:
-        container.start()
+        from docker.errors import DockerException
+
+        try:
+            container.start()
+        except BaseException:
+            with contextlib.suppress(DockerException, RuntimeError):  # what was made of it goes
+                container.stop()
+            raise
         self._stop.append(container.stop)
-
-
-def docker_answers() -> bool:
-    """True if a Docker engine answers at DOCKER_HOST or the usual socket within two seconds.
-
-    Asked by hand: the client library leaves its socket open when nobody answers.
-    """
-    place = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    scheme, _, address = place.partition("://")
-    try:
-        if scheme == "unix":
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(2)
-            target: str | tuple[str, int] = address
-        elif scheme == "tcp":
-            host, _, port = address.rstrip("/").partition(":")
-            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            connection.settimeout(2)
-            target = (host, int(port or 2375))
-        else:
-            return False
-        with connection:
-            connection.connect(target)
-            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-            return b" 200 " in connection.recv(4096).partition(b"\r\n")[0]
-    except (OSError, ValueError):
-        return False

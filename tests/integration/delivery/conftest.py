@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from connectors.hl7v2.sender import Hl7v2Sender
 from connectors.webhook.sender import WebhookSender
 from halyard.clock import system_clock
 from halyard.postgres import Pool, make_pool
@@ -51,16 +52,23 @@ async def dispatching(pool: Pool, bus: Bus, database_url: str) -> AsyncIterator[
             stop: asyncio.Event | None = None,
         ) -> Dispatcher:
             settings = settings or quick()
-            sender = await stack.enter_async_context(
+            webhooks = await stack.enter_async_context(
                 WebhookSender(
                     system_clock,
                     timeout_seconds=settings.timeout_seconds,
                     max_connections=settings.concurrency,
                 )
             )
+            hl7 = await stack.enter_async_context(
+                Hl7v2Sender(
+                    timeout_seconds=settings.mllp_timeout_seconds,
+                    connections=settings.mllp_connections,
+                )
+            )
             dispatcher = Dispatcher(
                 pool=pool,
-                sender=sender,
+                webhooks=webhooks,
+                hl7=hl7,
                 send=bus.send,
                 directory=directory,
                 secrets={"practice": SECRET},

@@ -218,13 +218,20 @@ def delivery(
     event = content(alert.alert_id, version, change)
     body = payload.alert_body(event, directory_of())
     if kind != "alert":
+        at = event.changed_at.isoformat()
         body = orjson.dumps(
-            {"schema": f"halyard.{kind}.v1", "alert_id": str(alert.alert_id), "version": version}
+            {
+                "schema": f"halyard.{kind}.v1",
+                "alert_id": str(alert.alert_id),
+                "version": version,
+                "changed_at" if kind == "match" else "at": at,
+            }
         )
     return DeliveryRow(
         destination=destination,
         alert_id=alert.alert_id,
         version=version,
+        round=alert.round,
         kind=kind,
         body=body,
         event_id=event.event_id,

@@ -72,13 +72,14 @@ async def _insert_silently(pool: Pool, alert: alerts.AlertRow) -> None:
     row = delivery(alert)
     async with transaction(pool) as connection:
         await connection.execute(
-            "insert into deliveries (delivery_id, destination, alert_id, version, kind, body, "
-            "event_id, traceparent) values (%s, %s, %s, %s, %s, %s, %s, %s)",
+            "insert into deliveries (delivery_id, destination, alert_id, version, round, kind, "
+            "body, event_id, traceparent) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
                 row.delivery_id,
                 row.destination,
                 row.alert_id,
                 row.version,
+                row.round,
                 row.kind,
                 row.body,
                 row.event_id,
@@ -91,7 +92,7 @@ async def _listeners(pool: Pool) -> int | None:
     async with transaction(pool) as connection:
         cursor = await connection.execute(
             "select pid from pg_stat_activity where datname = current_database() "
-            "and application_name = 'halyard-dispatcher-listen' and query like 'listen%%'"
+            "and application_name = 'halyard-listen-halyard_deliveries' and query like 'listen%%'"
         )
         row = await cursor.fetchone()
         return None if row is None else int(row["pid"])

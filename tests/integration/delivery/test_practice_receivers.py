@@ -14,7 +14,8 @@ from typing import cast
 import httpx
 import pytest
 
-from connectors.webhook.sender import Delivered, Message, Retry, Target, WebhookSender
+from connectors.sending import Delivered, Message, Retry, Target
+from connectors.webhook.sender import WebhookSender
 from halyard.clock import system_clock
 from halyard.embedded.datadir import free_ports
 from halyard.errors import ConfigurationError
@@ -79,7 +80,9 @@ async def test_a_practice_receiver_takes_a_signed_webhook_and_journals_it(
         WebhookSender(system_clock, timeout_seconds=5, max_connections=1) as sender,
     ):
         sent = message(kind)
-        assert await sender.send(Target("x", f"{url}/webhook", SECRET), sent) == Delivered(200)
+        assert await sender.send(Target("x", f"{url}/webhook", SECRET), sent) == Delivered(
+            "status-200"
+        )
         wrong = await sender.send(Target("x", f"{url}/webhook", "wrong"), message(kind))
         assert wrong == Retry("status-401", destination_down=True)
     (line,) = path.read_text().splitlines()

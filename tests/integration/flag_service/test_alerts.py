@@ -21,6 +21,7 @@ from halyard.settings import Settings
 from schemas import codec
 from schemas.events import AlertReceipt, Rung
 from schemas.topics import ALERT_RECEIPT
+from stores import alerts
 from tests.support.alerts import AT, NUMBER, TRACE, alert, save
 from tests.support.face import (
     CLINIC,
@@ -103,6 +104,24 @@ async def test_a_restricted_childs_alert_is_in_nobodys_list(face: Hub) -> None:
         done = await client.accept(uuid.UUID(int=1), by="desk", answer=ANSWER)
         assert (done["state"], done["changed"]) == ("accepted", True)
         assert (await client.alerts()).alerts == ()
+
+
+async def test_an_alert_that_becomes_restricted_is_closed_in_the_list(face: Hub) -> None:
+    """Whoever had it in a list is told that it is withheld, and nothing else of it, whatever state
+    they asked for.
+    """
+    hidden = alert(1, restricted=True, withheld_at=AT, version=2, state="accepted")
+    await save(face.pool, hidden, alert(2))
+    for organisation in (INFIRMARY, NORTH):
+        async with face.client(organisation) as client:
+            page = await client.alerts()
+        assert [one["state"] for one in page.alerts] == ["withheld", "raised"]
+        assert set(page.alerts[0]) == {"alert_id", "version", "state", "changed_at"}
+        async with face.pool.connection() as connection:
+            found = await alerts.page_for_organisation(
+                connection, organisation, states=["raised"], withheld=True
+            )
+        assert len(found.rows) == 2
 
 
 async def test_the_list_goes_on_after_its_cursor(face: Hub) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -90,9 +91,9 @@ class Rig:
     server: MllpServer
     intake: Intake
 
-    def client(self) -> MllpClient:
+    def client(self, tls: ssl.SSLContext | None = None) -> MllpClient:
         """A sender for it; use it as a context manager."""
-        return MllpClient("127.0.0.1", self.server.port, timeout=20)
+        return MllpClient("127.0.0.1", self.server.port, timeout=20, tls=tls)
 
     async def attendances(self) -> list[AttendanceReported]:
         """What is on the bus as attendances."""
@@ -110,7 +111,9 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def listening(settings: Settings, *feeds: Feed) -> AsyncIterator[Rig]:
+async def listening(
+    settings: Settings, *feeds: Feed, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Rig]:
     """A listener with a real producer; topics must be there."""
     producer: AIOKafkaProducer = make_producer(settings, client_id="test")
     await producer.start()
@@ -121,7 +124,7 @@ async def listening(settings: Settings, *feeds: Feed) -> AsyncIterator[Rig]:
         producer=producer,
         clock=system_clock,
     )
-    server = MllpServer(intake, limits=limits(settings))
+    server = MllpServer(intake, limits=limits(settings), tls=tls)
     try:
         async with server:
             yield Rig(settings, server, intake)
@@ -129,15 +132,19 @@ async def listening(settings: Settings, *feeds: Feed) -> AsyncIterator[Rig]:
         await producer.stop()
 
 
-def connector(settings: Settings, folder: Path, port: int, **extra: str) -> Process:
-    """The connector as a process on `port`; use it as a context manager."""
+def connector(
+    settings: Settings, folder: Path, port: int, *, feed: str = "", **extra: str
+) -> Process:
+    """The connector as a process on `port`; `feed` are further lines of its feed's entry. Use it
+    as a context manager.
+    """
     secrets = folder / "secrets.toml"
     write_private(secrets, f'bus_key = "{KEYS.bus.hex()}"\nstore_key = "{KEYS.store.hex()}"\n')
     listed = folder / "directory.toml"
     listed.write_text(
         f'[[hospital]]\nods = "{FEED.organisation}"\nname = "Test Hospital"\n'
         f'[[feed]]\nsource = "{FEED.source}"\norganisation = "{FEED.organisation}"\n'
-        f'facility = "{FEED.facility}"\napplication = "{FEED.application}"\n'
+        f'facility = "{FEED.facility}"\napplication = "{FEED.application}"\n{feed}\n'
     )
     return Process(
         (sys.executable, "-c", _PROCESS),

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.hl7v2.ack import parse_ack
 from connectors.hl7v2.client import ConnectionClosed
+from halyard import metrics
 from schemas.codec import decode_as
 from schemas.events import AttendanceReported, VisitEventKind
 from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
@@ -118,6 +119,27 @@ async def test_a_refusal_is_kept_before_its_nack(
         assert kept.digest == KEYS.digest(body)
         assert parse_ack(await client.send(arrival()), arrival()).accepted
     assert len(await rig.attendances()) == 1
+
+
+async def test_each_feed_has_its_counters_and_the_time_of_its_last_message(rig: Rig) -> None:
+    """A feed's messages are counted by what they do and how they were answered, and the gauge of
+    the feed holds the time of the last one that was taken."""
+
+    def counted(kind: str, answer: str) -> float:
+        labels = {"feed": FEED.source, "kind": kind, "answer": answer}
+        return metrics.registry.get_sample_value("halyard_hl7v2_messages_total", labels) or 0
+
+    before = counted("register", "AA"), counted("refused", "AE")
+    async with rig.client() as client:
+        await client.send(arrival())
+        await client.send(arrival(pid=""))
+    assert (counted("register", "AA"), counted("refused", "AE")) == (before[0] + 1, before[1] + 1)
+    (event,) = await rig.attendances()
+    last = metrics.registry.get_sample_value(
+        "halyard_hl7v2_last_message_timestamp_seconds", {"feed": FEED.source}
+    )
+    assert last is not None
+    assert 0 <= last - event.received_at.timestamp() < 60
 
 
 async def test_a_message_over_size_gets_ar_after_its_head_is_kept(rig: Rig) -> None:

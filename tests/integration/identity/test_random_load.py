@@ -43,7 +43,7 @@ def crowd() -> list[PersonClaim]:
 def history(
     choose: random.Random, people: list[PersonClaim]
 ) -> list[AttendanceReported | FlagSubmitted]:
-    """Events about them, some without number or name, some flags."""
+    """Events about them, some without number or name, some flags, some merges (also wrong ones)."""
     events: list[AttendanceReported | FlagSubmitted] = []
     for index in range(160):
         who = choose.randrange(len(people))
@@ -52,6 +52,10 @@ def history(
             claim = replace(claim, nhs_number=None)
         if choose.random() < 0.2:
             claim = replace(claim, given=("Baby",), postcode=None)
+        if choose.random() < 0.05:
+            one, other = (f"L{choose.choice((who, 0))}{choose.randrange(2)}" for _ in range(2))
+            events.append(make.merge(one, other, minutes=index))
+            continue
         if choose.random() < 0.1:
             events.append(make.flag(people[who], line=index + 1, local_id=f"C{who}"))
             continue

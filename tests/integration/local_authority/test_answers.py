@@ -13,7 +13,7 @@ from connectors.local_authority.answers import TEXTS
 from connectors.local_authority.client import HubUnavailable
 from halyard.postgres import transaction
 from stores import uploads
-from stores.uploads import Answer, Line
+from stores.uploads import Answer, Line, Trailer
 from tests.support.face import INFIRMARY, NORTH, SOUTH, Hub, bearer, hub, settings
 from tests.support.services import Database
 
@@ -46,7 +46,7 @@ async def register(face: Hub, *numbers: int, expected: int | None = None) -> Non
     async with transaction(face.pool) as connection:
         await uploads.register(connection, [line(number) for number in numbers], [])
         if expected is not None:
-            await uploads.expect(connection, UPLOAD, expected)
+            await uploads.expect(connection, UPLOAD, Trailer(expected))
 
 
 async def answer(face: Hub, **codes: str) -> None:

@@ -233,7 +233,7 @@ async def test_only_authorities_upload_and_only_json_lines(face: Hub) -> None:
             await client.upload(lines(flag()))
         assert caught.value.status == 403
     async with httpx.AsyncClient(base_url=face.url, headers=bearer(NORTH)) as plain:
-        for headers in ({"Content-Type": "text/csv"}, {**NDJSON, "Content-Encoding": "gzip"}):
+        for headers in ({"Content-Type": "text/plain"}, {**NDJSON, "Content-Encoding": "gzip"}):
             response = await plain.post("/uploads", content=lines(flag()), headers=headers)
             assert response.status_code == 415
     assert await face.records(FLAG_SUBMITTED) == []

@@ -115,6 +115,7 @@ async def test_restricted_alerts_are_not_in_the_hospitals_list(hub: Hub) -> None
     await hub.take(flagged(who=who), attendance(who=who, detail=VisitDetail(department="ED")))
     (row,) = await hub.alerts()
     assert row.content.content.department is None
+    assert row.withheld_at is None
     assert await hub.alerts(HOSPITAL) == []
 
 
@@ -126,6 +127,8 @@ async def test_a_restriction_takes_back_what_was_not_sent_yet(hub: Hub) -> None:
         "select destination, state from deliveries where state = 'open' order by position"
     )
     assert [one["destination"] for one in rows] == ["sheffield-restricted"]
+    (row,) = await hub.alerts()
+    assert row.withheld_at == row.changed_at  # lists that showed it close it
 
 
 async def held_before_locks(
@@ -307,7 +310,9 @@ async def test_c17_accept_implies_delivered_and_delivered_afterwards_changes_not
         assert (accepted.state, accepted.version) == (ACCEPTED, 2)
         assert accepted.delivered_at == accepted.seen_at == accepted.accepted_at == NOON
     async with postgres.transaction(hub.pool) as connection:
-        assert await alerts.mark_delivered(connection, row.alert_id, NOON + MINUTE) is None
+        assert (
+            await alerts.mark_delivered(connection, row.alert_id, NOON + MINUTE, of_round=1) is None
+        )
         assert await alerts.mark_seen(connection, row.alert_id, NOON + MINUTE) is None
         again, changed = await alerts.accept(
             connection, row.alert_id, by="other", answer="no", at=NOON + MINUTE
@@ -335,7 +340,7 @@ async def test_c17_an_update_after_rungs_takes_the_next_version_and_a_flag_a_new
     await hub.take(flagged(), attendance())
     (row,) = await hub.alerts()
     async with postgres.transaction(hub.pool) as connection:
-        assert await alerts.mark_delivered(connection, row.alert_id, NOON)
+        assert await alerts.mark_delivered(connection, row.alert_id, NOON, of_round=1)
         await alerts.accept(connection, row.alert_id, by="EDT", answer="", at=NOON)
     await hub.take(flagged(plan=PlanType.LAC, line=2, received=NOON + MINUTE))
     (row,) = await hub.alerts()
@@ -424,7 +429,7 @@ async def test_the_list_pages_by_cursor_and_state(hub: Hub) -> None:
             connection, SHEFFIELD, after=cursor, limit=1, states=[RAISED]
         ):
             seen += [one.alert_id for one in page]
-            cursor = Cursor(page[-1].changed_at, page[-1].alert_id)
+            cursor = Cursor(page[-1].changed_xid, page[-1].alert_id)
         assert len(set(seen)) == len(seen) == 2
         closed = await alerts.list_for_organisation(connection, SHEFFIELD, states=["closed"])
         assert closed == []

@@ -95,11 +95,24 @@ def current() -> dict[str, tuple[str, bytes]]:
     restricted = replace(ALERT, restricted=True, provisional=False, content=UNKNOWN)
     late = replace(ALERT, version=2, change=AlertChange.UPDATED, late=True, provisional=True)
     phones = ("01632 960 201", "01632 960 202")
+    departed = replace(
+        CONTENT,
+        visit_state="departed",
+        acuity="2",
+        departed_at=Moment(AT, 60),
+        discharge_destination="19",
+        birth=True,
+    )
+    left = replace(
+        ALERT, version=5, change=AlertChange.UPDATED, rule="visit-departed", content=departed
+    )
     return {
         "alert-raised": ("alert", payload.alert_body(ALERT, DIRECTORY)),
         "alert-updated-late-provisional": ("alert", payload.alert_body(late, DIRECTORY)),
         "alert-restricted-unknown-plan": ("alert", payload.alert_body(restricted, DIRECTORY)),
         "alert-withdrawn": ("alert", payload.alert_body(withdrawn, DIRECTORY)),
+        "alert-updated-departed-birth": ("alert", payload.alert_body(left, DIRECTORY)),
+        "match-departed-birth": ("match", payload.match_body(left, DIRECTORY, phones=phones)),
         "match": ("match", payload.match_body(ALERT, DIRECTORY, phones=phones)),
         "match-withdrawn": (
             "match",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.webhook.sender import Delivered, Refused, Retry
+from connectors.sending import Delivered, Refused, Retry
 from halyard.settings import DeliverySettings
 from streams.delivery.decisions import Again, Complete, Park, back_off, decide
 from streams.delivery.dispatcher import payload_version
@@ -15,8 +15,11 @@ SETTINGS = DeliverySettings(first_retry_seconds=2, max_retry_seconds=300, breake
 
 def test_a_yes_completes_and_a_refusal_parks() -> None:
     """2xx is the end; a refusal is set aside with its status as the reason."""
-    assert decide(Delivered(200), attempts=9, settings=SETTINGS, random=lambda: 0) == Complete()
-    assert decide(Refused(422), attempts=1, settings=SETTINGS, random=lambda: 0) == Park(
+    assert (
+        decide(Delivered("status-200"), attempts=9, settings=SETTINGS, random=lambda: 0)
+        == Complete()
+    )
+    assert decide(Refused("status-422"), attempts=1, settings=SETTINGS, random=lambda: 0) == Park(
         "status-422"
     )
 

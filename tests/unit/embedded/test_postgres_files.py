@@ -28,7 +28,10 @@ def test_missing_programs_say_what_to_run(monkeypatch: pytest.MonkeyPatch) -> No
         postgres.find_programs()
 
 
-@pytest.mark.parametrize("content", ["", "garbage\n", "999999999\n", f"{os.getpid()}\n", "0\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "garbage\n", "999999999\n", pytest.param(f"{os.getpid()}\n", id="own"), "0\n"],
+)
 def test_stale_pid_file_is_removed(tmp_path: Path, content: str) -> None:
     """An empty file, a dead process or a process id re-used by another program is no server."""
     (tmp_path / "postmaster.pid").write_text(content)

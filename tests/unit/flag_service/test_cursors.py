@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flag_service import cursors
 from halyard.http import HttpProblem
+from stores.alerts import Cursor
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
@@ -20,9 +21,27 @@ def test_a_cursor_comes_back_as_it_went(at: datetime, row_id: uuid.UUID) -> None
     assert cursors.decode(cursors.encode(at, row_id)) == (at, row_id)
 
 
+@given(st.integers(0, 2**64 - 1), st.uuids())
+def test_a_cursor_of_alerts_comes_back_as_it_went(xid: int, row_id: uuid.UUID) -> None:
+    """Every transaction number there can be."""
+    cursor = Cursor(xid, row_id)
+    assert cursors.decode_change(cursors.encode_change(cursor)) == cursor
+
+
 def test_no_cursor_is_none() -> None:
     """A list starts at its beginning."""
     assert cursors.decode(None) is None
+    assert cursors.decode_change(None) is None
+    assert cursors.encode_change(None) is None
+
+
+def test_a_cursor_of_another_list_is_a_problem() -> None:
+    """One list's cursor does not say where another goes on."""
+    at, row_id = datetime(2026, 3, 1, tzinfo=UTC), uuid.UUID(int=1)
+    with pytest.raises(HttpProblem):
+        cursors.decode_change(cursors.encode(at, row_id))
+    with pytest.raises(HttpProblem):
+        cursors.decode(cursors.encode_change(Cursor(7, row_id)))
 
 
 @pytest.mark.parametrize("bad", ["", "x", "%%%", "é", "MjAyNnx4", "AAAA"])
@@ -30,6 +49,8 @@ def test_anything_else_is_a_problem(bad: str) -> None:
     """Refused with what to do, and without the text."""
     with pytest.raises(HttpProblem) as caught:
         cursors.decode(bad)
+    with pytest.raises(HttpProblem):
+        cursors.decode_change(bad)
     assert caught.value.status_code == 422
 
 
@@ -38,3 +59,5 @@ def test_no_text_makes_it_fail_otherwise(text: str) -> None:
     """Decoding gives a place or a problem."""
     with contextlib.suppress(HttpProblem):
         cursors.decode(text)
+    with contextlib.suppress(HttpProblem):
+        cursors.decode_change(text)

@@ -172,6 +172,17 @@ def test_escapes(escaped: bytes, text: str) -> None:
         (b"8859/1", b"Zo\xeb", "Zoë", {}),
         (b"UNICODE", b"Zo\x81", "Zo\ufffd", {"PID-5": Mark.REPLACED}),
         (b"KLINGON", b"Zoe", "Zoe", {"MSH-18": Mark.UNKNOWN_CHARSET}),
+        (b"UTF-8", "Zoë".encode(), "Zoë", {}),
+        (b"utf8", "Zoë".encode(), "Zoë", {}),
+        (b"ASCII", b"Zo\xeb", "Zoë", {"PID-5": Mark.FALLBACK}),
+        (b"8859/15", b"Zo\xeb \xa4", "Zoë €", {}),
+        (b"8859/1", b"Zo\xeb \xa4", "Zoë ¤", {}),
+        # several: the first that is more than ASCII, which is a part of all of them
+        (b"ASCII~8859/1", b"Zo\xeb", "Zoë", {}),
+        (b"~UNICODE UTF-8", "Zoë".encode(), "Zoë", {}),
+        (b"KLINGON~UNICODE", "Zoë".encode(), "Zoë", {}),
+        (b"KLINGON~ELVISH", b"Zoe", "Zoe", {"MSH-18": Mark.UNKNOWN_CHARSET}),
+        (b'""', b"Zoe", "Zoe", {}),
     ],
 )
 def test_text_is_always_read_and_marked_where_it_was_guessed(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.hl7v2.er7 import Er7Error, Message
-from connectors.hl7v2.mapping import ARRIVAL_METHODS, to_attendance
+from connectors.hl7v2.mapping import to_attendances
 from halyard.privacy import Keys
 from schemas.codec import decode, encode
 from schemas.events import (
@@ -21,6 +21,7 @@ from schemas.events import (
     VisitDetail,
     VisitEventKind,
 )
+from stores.directory import DEFAULT_RULE
 from tests.unit.hl7v2.messages import EVN, FEED, MSH, PID, PV1, arrival, trigger
 
 KEYS = Keys(bus=b"b" * 32, store=b"s" * 32)
@@ -28,9 +29,18 @@ NOW = datetime(2026, 3, 14, 21, 42, 35, tzinfo=UTC)
 
 
 def _event(data: bytes, **feed: str) -> AttendanceReported:
-    return to_attendance(
-        Message.parse(data), feed=FEED.model_copy(update=feed), keys=KEYS, received_at=NOW
+    return _received(data, NOW, **feed)
+
+
+def _received(data: bytes, at: datetime, **feed: str) -> AttendanceReported:
+    (event,) = to_attendances(
+        Message.parse(data),
+        feed=FEED.model_copy(update=feed),
+        rule=DEFAULT_RULE,
+        keys=KEYS,
+        received_at=at,
     )
+    return event
 
 
 def _pid(identifiers: str, *, pid_2: str = "", pid_4: str = "") -> bytes:
@@ -72,78 +82,6 @@ def test_an_event_travels_through_the_codec() -> None:
     """The event fits its schema."""
     event = _event(arrival())
     assert decode(encode(event)) == event
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("A01", VisitEventKind.ADMIT),
-        ("A03", VisitEventKind.DISCHARGE),
-        ("A04", VisitEventKind.REGISTER),
-        ("A08", VisitEventKind.UPDATE),
-        ("A11", VisitEventKind.CANCEL),
-        ("A13", VisitEventKind.CANCEL_DISCHARGE),
-        ("A02", VisitEventKind.NOT_USED),
-        ("A28", VisitEventKind.NOT_USED),
-        ("A40", VisitEventKind.NOT_USED),
-        ("Z99", VisitEventKind.NOT_USED),
-        ("", VisitEventKind.NOT_USED),
-    ],
-)
-def test_triggers(name: str, kind: VisitEventKind) -> None:
-    """Six triggers change a visit, every other is stored as not used; all are one visit."""
-    event = _event(arrival(msh=trigger(name)))
-    assert event.kind is kind
-    assert event.visit_id == _event(arrival()).visit_id
-    assert event.source_person == _event(arrival()).source_person
-
-
-def test_a_message_that_is_no_adt_is_not_used() -> None:
-    """ORU^A04 is not an attendance, whatever its trigger says."""
-    event = _event(arrival(msh=MSH.replace("ADT^A04^ADT_A01", "ORU^A04")))
-    assert (event.kind, event.arrival) == (VisitEventKind.NOT_USED, False)
-
-
-@pytest.mark.parametrize(
-    ("name", "patient_class", "method", "rule"),
-    [
-        ("A04", "E", "", "default.emergency-class"),
-        ("A01", "E", "11", "default.emergency-class"),
-        ("A01", "I", "31", "default.admission-method"),
-        ("A01", "I", "2A", "default.admission-method"),
-        ("A01", "I", "28", "default.admission-method"),
-        ("A01", "I", "11", "default.no-arrival"),
-        ("A01", "I", "82", "default.no-arrival"),
-        ("A01", "", "", "default.no-arrival"),
-        ("A04", "O", "21", "default.no-arrival"),
-        ("A08", "E", "21", "default.no-arrival"),
-        ("A03", "E", "21", "default.no-arrival"),
-        ("A11", "E", "21", "default.no-arrival"),
-    ],
-)
-def test_the_arrival_rule(name: str, patient_class: str, method: str, rule: str) -> None:
-    """A04 or A01 of class E, and A01 by an emergency or maternity method, are arrivals."""
-    event = _event(arrival(msh=trigger(name), pv1=f"PV1|1|{patient_class}|W1|{method}"))
-    assert event.arrival_rule == rule
-    assert event.arrival is (rule != "default.no-arrival")
-
-
-def test_the_arrival_methods_are_those_of_the_design() -> None:
-    """21-25, 28, 2A-2D, 31 and 32; nothing elective, no transfer, no birth."""
-    assert sorted(ARRIVAL_METHODS) == [
-        "21",
-        "22",
-        "23",
-        "24",
-        "25",
-        "28",
-        "2A",
-        "2B",
-        "2C",
-        "2D",
-        "31",
-        "32",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -278,9 +216,7 @@ def test_the_event_id_is_of_the_bytes() -> None:
     """The same bytes are the same event; a re-used control id with another body is a new one."""
     assert _event(arrival()).event_id == _event(arrival()).event_id
     assert _event(arrival()).event_id != _event(arrival(pv2="PV2|||^Other")).event_id
-    later = to_attendance(
-        Message.parse(arrival()), feed=FEED, keys=KEYS, received_at=NOW.replace(hour=23)
-    )
+    later = _received(arrival(), NOW.replace(hour=23))
     assert later == replace(_event(arrival()), received_at=later.received_at)
 
 
@@ -423,9 +359,7 @@ def test_a_late_arrival_and_a_clock_a_little_ahead_keep_their_time(told: str) ->
 
 def test_an_old_message_keeps_its_times() -> None:
     """A backlog of years is told as what it was, not as now."""
-    event = to_attendance(
-        Message.parse(arrival()), feed=FEED, keys=KEYS, received_at=NOW.replace(year=2029)
-    )
+    event = _received(arrival(), NOW.replace(year=2029))
     assert event.occurred_at == Moment(datetime(2026, 3, 14, 21, 41, 5, tzinfo=UTC))
     assert event.marks == ()
 
@@ -443,43 +377,5 @@ def test_implausible_times_of_recording_and_sending_are_dropped_and_marked(told:
         "visit-number-missing",
     )
     # and the visit without a number is the day on which it came, not one for all days
-    later = to_attendance(
-        Message.parse(event.message), feed=FEED, keys=KEYS, received_at=NOW.replace(day=15)
-    )
+    later = _received(event.message, NOW.replace(day=15))
     assert later.visit_id != event.visit_id
-
-
-@pytest.mark.parametrize(
-    ("kind", "evn", "name", "marks"),
-    [
-        ("^A04", "", "A04", ("message-type-odd",)),
-        ("^A04^ADT_A01", "", "A04", ("message-type-odd",)),
-        ("ADT_A04", "", "A04", ("message-type-odd",)),
-        ("ADT_A01", "A04", "A04", ("message-type-odd",)),  # the structure of an A04
-        ("ADT^ADT_A01", "A04", "A04", ("message-type-odd",)),
-        ("ADT_A01^A04", "A01", "A04", ("message-type-odd",)),
-        ("adt^a04", "", "A04", ("message-type-odd",)),
-        ("adt^a04", "A04", "A04", ("message-type-odd",)),
-        ("", "A04", "A04", ("trigger-missing", "message-type-odd")),
-        ("ADT", "A04", "A04", ("trigger-missing",)),
-        ("ADT^^ADT_A01", "A04", "A04", ("trigger-missing",)),
-        ("^A11", "", "A11", ("message-type-odd",)),
-    ],
-)
-def test_an_odd_message_type_is_read_and_marked(
-    kind: str, evn: str, name: str, marks: tuple[str, ...]
-) -> None:
-    """An arrival is not lost to a missing or glued MSH-9.1."""
-    event = _event(
-        arrival(msh=MSH.replace("ADT^A04^ADT_A01", kind), evn=EVN.replace("EVN|", f"EVN|{evn}"))
-    )
-    expected = VisitEventKind.CANCEL if name == "A11" else VisitEventKind(event.kind)
-    assert (event.trigger, event.kind, event.marks) == (name, expected, marks)
-    assert event.kind is not VisitEventKind.NOT_USED
-    assert event.arrival is (name != "A11")
-
-
-@pytest.mark.parametrize("kind", ["^R01", "^", "_A04", "ORU_A04", "ADT_", "^Z99", "SIU^ADT_A04"])
-def test_what_is_not_said_to_be_an_adt_stays_unused(kind: str) -> None:
-    """Only a known trigger makes an empty type an ADT."""
-    assert _event(arrival(msh=MSH.replace("ADT^A04^ADT_A01", kind))).kind is VisitEventKind.NOT_USED

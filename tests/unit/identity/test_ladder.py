@@ -103,6 +103,7 @@ CASES = [
         make.attendance(PersonClaim(), kind=VisitEventKind.CANCEL),
         visit_of_child,
     ),
+    Case("mother-key", ClaimState.VERIFIED, make.birth(local_id="L1"), visit_of_child),
     Case(
         "same-visit-provisional",
         ClaimState.PROVISIONAL,
@@ -131,6 +132,14 @@ CASES = [
         knows_child,
         1,
         "search",
+    ),
+    Case(
+        "mother-number",
+        ClaimState.PROVISIONAL,
+        make.birth(CHILD.nhs_number),
+        knows_child,
+        1,
+        "get",
     ),
     Case("number-alone", ClaimState.WAITING, make.attendance(SIBLING), knows_child, 1, "get"),
     Case(

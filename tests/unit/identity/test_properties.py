@@ -13,7 +13,7 @@ from halyard.names import normalise_name
 from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim, VisitEventKind
 from stores.claims import ClaimState
 from stores.trace_requests import TraceRequest
-from streams.identity import answering, attendances, flags
+from streams.identity import answering, attendances, flags, merging
 from streams.identity.answers import PdsAnswer, TraceAnswer
 from streams.identity.ledger import Ledger
 from tests.support import identity as make
@@ -81,10 +81,11 @@ def reloaded(book: Ledger) -> Ledger:
         book.limits,
         now=book.now,
         new_id=book._new_id,
-        claims=book._claims.values(),
+        claims=book._claims,
         persons=book._persons.values(),
         parked=book._parked.values(),
         traces=[book.trace(trace_id) for trace_id in book._live.values()],
+        merges=book.aliases.merges(),
     )
     for name in ("finished", "entries", "answers", "worklist", "closed"):
         setattr(fresh.changes, name, getattr(book.changes, name))
@@ -100,17 +101,21 @@ def play(steps: list[Step], *, batch: int = 1000) -> Ledger:
     for count, step in enumerate(steps, start=1):
         if count % batch == 0:
             book = reloaded(book)
-        if isinstance(step, AttendanceReported):
+        if isinstance(step, AttendanceReported) and step.kind is VisitEventKind.MERGE:
+            merging.take(book, step, make.TRACE)
+        elif isinstance(step, AttendanceReported):
             attendances.take(book, step, make.TRACE)
         elif isinstance(step, FlagSubmitted):
             flags.take(book, step, make.TRACE, line_taken=False)
         elif waiting := live(book):
             answer(book, waiting[step % len(waiting)])
+        merging.settle(book)
     for _ in range(200):
         waiting = live(book)
         if not waiting:
             return book
         answer(book, waiting[0])
+        merging.settle(book)
     raise AssertionError("traces beget traces without end")
 
 
@@ -133,6 +138,13 @@ def claims(draw: st.DrawFn) -> PersonClaim:
 
 
 @st.composite
+def merges(draw: st.DrawFn, index: int) -> AttendanceReported:
+    """One local id is another's; perhaps its own."""
+    one, other = (draw(st.sampled_from(["L1", "L2", "L3"])) for _ in range(2))
+    return make.merge(one, other, minutes=draw(st.integers(1, 3)), message_id=f"m{index}")
+
+
+@st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
     """Attendances and flags of a few local ids and visits, answers of PDS in between."""
     steps: list[Step] = []
@@ -146,6 +158,9 @@ def histories(draw: st.DrawFn) -> list[Step]:
             )
         else:
             kind = draw(st.sampled_from(list(VisitEventKind)))
+            if kind is VisitEventKind.MERGE:
+                steps.append(draw(merges(index)))
+                continue
             steps.append(
                 make.attendance(
                     draw(claims()),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from halyard.errors import ConfigurationError
-from stores.directory import Directory, load_directory
+from stores.directory import DEFAULT_RULE, Directory, load_directory
 
 TOKEN = "a-practice-token"
 GOOD = f"""
@@ -48,6 +48,9 @@ source = "rtest-pas"
 organisation = "RTEST"
 facility = "RTEST"
 """
+
+
+FEED_LINE = 'application = "EDIS"'
 
 
 def _load(directory: Path, text: str) -> Directory:
@@ -113,6 +116,11 @@ def test_a_code_is_shown_by_its_name(directory: Directory) -> None:
         ('name = "Testborough"', 'name = "T"\nphone = "1"', "authority.0.phone", "not permitted"),
         ("http://127.0.0.1:1", "ftp://127.0.0.1", "endpoint.0.url", "pattern"),
         ("[[endpoint]]", "[[endpoints]]", "endpoints", "not permitted"),
+        (FEED_LINE, 'fallback_charset = "klingon"', "feed.0.fallback_charset", "character set"),
+        (FEED_LINE, 'fallback_charset = "rot13"', "feed.0.fallback_charset", "character set"),
+        (FEED_LINE, 'fallback_charset = "utf-16"', "feed.0.fallback_charset", "character set"),
+        (FEED_LINE, 'timezone = "Europe/Atlantis"', "feed.0.timezone", "time zone"),
+        (FEED_LINE, 'timezone = "../etc"', "feed.0.timezone", "time zone"),
     ],
 )
 def test_an_error_names_entry_and_rule(
@@ -143,3 +151,108 @@ def test_a_missing_or_broken_file_says_what_to_do(tmp_path: Path) -> None:
         load_directory(tmp_path / "absent.toml")
     with pytest.raises(ConfigurationError, match="not TOML"):
         _load(tmp_path, "[[hospital]\n")
+
+
+RULES = """
+[[arrival_rule]]
+name = "paediatrics"
+
+[[arrival_rule.arrive]]
+name = "assessment-unit"
+triggers = ["a04"]
+departments = ["pau ", "CAU"]
+
+[[arrival_rule.never]]
+name = "booked"
+admission_methods = ["11", "12", "13"]
+"""
+
+
+def test_a_feed_has_the_rule_it_names(tmp_path: Path) -> None:
+    """The default without a name; codes are kept in capitals."""
+    text = RULES + GOOD.replace('application = "EDIS"', 'arrival_rule = "paediatrics"')
+    directory = _load(tmp_path, text)
+    own, other = (directory.arrival_rule(feed) for feed in directory.feeds)
+    assert (own.name, other) == ("paediatrics", DEFAULT_RULE)
+    assert own.arrive[0].departments == ("PAU", "CAU")
+    assert own.arrive[0].triggers == ("A04",)
+    assert own.never[0].triggers == ("A01", "A04")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ('name = "paediatrics"', 'name = "default"', None),
+        ('name = "paediatrics"', 'name = "Paediatrics"', "arrival_rule.0.name"),
+        ('"CAU"', '" "', "leave it out"),
+        ("triggers =", "trigger =", "not permitted"),
+        ("[[arrival_rule.arrive]]", "[[arrival_rule.never]]", "arrival_rule.0.arrive"),
+    ],
+)
+def test_a_wrong_rule_says_where(tmp_path: Path, old: str, new: str, rule: str | None) -> None:
+    """A misspelt condition would make more arrivals or none; a rule may replace the default."""
+    text = RULES.replace(old, new, 1) + GOOD
+    if rule is None:
+        assert _load(tmp_path, text).arrival_rules["default"].arrive[0].name == "assessment-unit"
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        _load(tmp_path, text)
+    assert rule in caught.value.message
+
+
+def test_a_feed_that_names_no_rule_of_the_directory_is_refused(tmp_path: Path) -> None:
+    """Else its messages would have nobody to decide them."""
+    text = GOOD.replace('application = "EDIS"', 'arrival_rule = "none"')
+    with pytest.raises(ConfigurationError, match="arrival rule none"):
+        _load(tmp_path, text)
+
+
+def test_observation_codes_are_the_hospitals(tmp_path: Path) -> None:
+    """LOINC's by default; an empty list takes none."""
+    text = GOOD.replace(
+        'application = "EDIS"', 'acuity_codes = ["tri"]\nchief_complaint_codes = []'
+    )
+    own, other = _load(tmp_path, text).feeds
+    assert (own.acuity_codes, own.chief_complaint_codes) == (("TRI",), ())
+    assert (other.acuity_codes, other.chief_complaint_codes) == (
+        ("11283-9",),
+        ("8661-1", "10154-3"),
+    )
+
+
+SHA = "a" * 64
+
+
+def test_a_certificate_of_the_feed_must_be_shown(tmp_path: Path) -> None:
+    """Where the directory names certificates, the network alone is not enough."""
+    text = GOOD.replace('application = "EDIS"', f'application = "EDIS"\ncertificates = ["{SHA}"]')
+    directory = _load(tmp_path, text)
+    assert directory.feed_for("EDIS", "RTEST", "10.1.2.3") is None
+    assert directory.feed_for("EDIS", "RTEST", "10.1.2.3", "b" * 64) is None
+    found = directory.feed_for("EDIS", "RTEST", "10.1.2.3", SHA)
+    assert found is not None
+    assert found.source == "rtest-ed"
+
+
+def test_a_fhir_feed_is_known_by_its_organisation_and_endpoint(tmp_path: Path) -> None:
+    """It needs no facility, and a listener of HL7 v2 never takes it for its own."""
+    feed = '[[feed]]\nsource = "rtest-fhir"\norganisation = "RTEST"\ntransport = "fhir"\n'
+    directory = _load(tmp_path, GOOD + feed + 'endpoint = "urn:ed"\n')
+    assert directory.fhir_feed("RTEST", "urn:other") is None
+    assert directory.fhir_feed("RZZ", "urn:ed") is None
+    found = directory.fhir_feed("RTEST", "urn:ed")
+    assert found is not None
+    assert found.source == "rtest-fhir"
+    assert directory.feed_for("", "", "127.0.0.1") is None
+    with pytest.raises(ConfigurationError, match="needs `facility`"):
+        _load(tmp_path, GOOD.replace('facility = "RTEST"\napplication', "application"))
+
+
+def test_an_endpoint_is_a_signed_webhook_or_an_hl7_listener(tmp_path: Path) -> None:
+    """A webhook without a secret is refused; a hospital's listener needs none."""
+    listener = '[[endpoint]]\nname = "epr"\nurl = "mllps://epr.test:2576"\n'
+    directory = _load(tmp_path, GOOD + listener + 'receiving_application = "EPR"\n')
+    assert directory.endpoints["epr"].mllp
+    assert not directory.endpoints["alerts"].mllp
+    with pytest.raises(ConfigurationError, match="needs `secret`"):
+        _load(tmp_path, GOOD + listener.replace("mllps", "https"))

@@ -100,6 +100,32 @@ def test_production_has_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+def test_production_listens_for_mllp_on_loopback_or_with_tls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wider address without a certificate is refused in production; with one it is taken."""
+    monkeypatch.setenv("HALYARD_PROFILE", "production")
+    monkeypatch.setenv("HALYARD_SECURITY__SECRETS_FILE", "secrets.toml")
+    for host in ("127.0.0.1", "::1", "localhost"):
+        monkeypatch.setenv("HALYARD_HL7V2__HOST", host)
+        assert load_settings().hl7v2.host == host
+    for host in ("0.0.0.0", "10.0.0.1", "::", "hub.example", ""):
+        monkeypatch.setenv("HALYARD_HL7V2__HOST", host)
+        with pytest.raises(ConfigurationError, match="HALYARD_HL7V2__TLS_CERTIFICATE"):
+            load_settings()
+    monkeypatch.setenv("HALYARD_HL7V2__TLS_CERTIFICATE", "hub.pem")
+    monkeypatch.setenv("HALYARD_HL7V2__TLS_KEY", "hub.key.pem")
+    assert load_settings().hl7v2.tls_certificate == Path("hub.pem")
+
+
+@pytest.mark.parametrize("lonely", ["TLS_CERTIFICATE", "TLS_KEY", "TLS_CLIENT_CA", "TLS_REQUIRED"])
+def test_half_of_tls_is_refused(monkeypatch: pytest.MonkeyPatch, lonely: str) -> None:
+    """Certificate and key belong together, and whatever asks for TLS needs both."""
+    monkeypatch.setenv(f"HALYARD_HL7V2__{lonely}", "true")
+    with pytest.raises(ConfigurationError, match="HALYARD_HL7V2"):
+        load_settings()
+
+
 @pytest.mark.parametrize("level", ["DEBUG", "debug", "NOTSET", "TRACE", ""])
 @pytest.mark.parametrize("profile", ["practice", "production"])
 def test_no_profile_logs_below_info(

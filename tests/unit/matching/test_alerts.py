@@ -603,7 +603,11 @@ def stories(draw: st.DrawFn) -> list[VisitEvent]:
         events.append(
             visit_event(
                 attendance(
-                    draw(st.sampled_from(["A04", "A04", "A08", "A11", "A03", "A13"])),
+                    draw(
+                        st.sampled_from(
+                            ["A04", "A04", "A08", "A11", "A03", "A13", "A21", "A22", "birth"]
+                        )
+                    ),
                     visit=name,
                     at=at,
                     recorded=at + draw(st.integers(0, 3)) * timedelta(minutes=1),
@@ -617,7 +621,11 @@ def stories(draw: st.DrawFn) -> list[VisitEvent]:
                     assertion=draw(
                         st.sampled_from([Assertion.ASSERTED] * 3 + [Assertion.RETRACTED])
                     ),
-                    detail=VisitDetail(department=draw(st.sampled_from([None, "ED", "PAU"]))),
+                    detail=VisitDetail(
+                        department=draw(st.sampled_from([None, "ED", "PAU"])),
+                        discharge_destination=draw(st.sampled_from([None, "19"])),
+                        location_shielded=draw(st.sampled_from([False, False, True])),
+                    ),
                 )
             )
         )

@@ -60,6 +60,11 @@ def test_the_alert_says_who_where_why_and_whom_to_ring() -> None:
         "mode_of_arrival": "ambulance",
         "reason": "fall",
         "admission_method": "21",
+        "acuity": None,
+        "departed_at": None,
+        "discharge_destination": None,
+        "birth": False,
+        "location_shielded": False,
     }
     assert [one["plan_type"] for one in body["flags"]] == ["CPP", "LAC"]
     assert body["flags"][0] == {

@@ -193,7 +193,8 @@ STEP = st.integers(min_value=0, max_value=4)
 def messages(draw: st.DrawFn) -> VisitEvent:
     """A message of one visit, about one of two people, with few distinct times."""
     start = datetime(2026, 3, 29, 0, 50, tzinfo=UTC)  # clocks go forward at 01:00
-    trigger = draw(st.sampled_from(["A01", "A03", "A04", "A08", "A11", "A13"]))
+    triggers = ["A01", "A03", "A04", "A08", "A11", "A13", "A21", "A22", "birth"]
+    trigger = draw(st.sampled_from(triggers))
     occurred = start + draw(STEP) * MINUTE
     recorded = occurred + draw(STEP) * MINUTE
     event = attendance(
@@ -202,7 +203,7 @@ def messages(draw: st.DrawFn) -> VisitEvent:
         recorded=recorded,
         received=recorded + draw(STEP) * MINUTE,
         message=draw(st.sampled_from("abcdef")) + trigger,
-        arrival=trigger in {"A01", "A04"} and draw(st.booleans()),
+        arrival=trigger in {"A01", "A04", "birth"} and draw(st.booleans()),
         revision=draw(st.integers(1, 3)),
         assertion=draw(st.sampled_from([Assertion.ASSERTED, Assertion.RETRACTED])),
         who=identity(
@@ -213,6 +214,10 @@ def messages(draw: st.DrawFn) -> VisitEvent:
         detail=VisitDetail(
             department=draw(st.sampled_from([None, "ED", "PAU"])),
             reason=draw(st.sampled_from([None, "fall", "burn"])),
+            acuity=draw(st.sampled_from([None, "1", "5"])),
+            discharged_at=draw(st.sampled_from([None, Moment(NOON), Moment(NOON + MINUTE)])),
+            discharge_destination=draw(st.sampled_from([None, "19"])),
+            location_shielded=draw(st.booleans()),
         ),
     )
     if draw(st.booleans()):

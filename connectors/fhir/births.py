@@ -1,0 +1,60 @@
+"""The mother whom a newborn's message names: RelatedPerson, as PID-21 in HL7 v2.
+
+Who counts as newborn and what the mother's event is made of stands in `connectors.births`.
+"""
+
+from __future__ import annotations
+
+from connectors.births import Mother, birth_event, event_time, is_newborn
+from connectors.fhir.messages import Parsed
+from connectors.fhir.persons import Identifiers, identifiers, mothers
+from connectors.fhir.view import Json, obj, text
+from connectors.hl7v2.persons import bounded
+from halyard.privacy import Keys
+from schemas.events import AttendanceReported
+
+
+def birth(
+    message: Parsed,
+    baby: AttendanceReported,
+    own: Identifiers,
+    *,
+    visit: str | None,
+    keys: Keys,
+    marks: list[str],
+) -> AttendanceReported | None:
+    """The event of the mother, if the message is a newborn's and names her; else None. `own` are
+    the baby's identifiers.
+    """
+    if not is_newborn(baby.claim, baby.detail.admission_method, event_time(baby)):
+        return None
+    found = mothers([one.content for one in message.of_kind("RelatedPerson")])
+    # a mother of somebody else in the message is not this baby's
+    named = next((one for one in found if _is_of(message, one)), None)
+    if named is None:
+        return None
+    mother = identifiers(named)
+    number = next(iter(mother.numbers), None)
+    if mother.suspect and number is None:
+        marks.append("mother-number-invalid:RelatedPerson.identifier")
+    if mother.local_id is None and number is None:
+        return None
+    return birth_event(
+        baby,
+        Mother(
+            nhs_number=bounded(number or "", "RelatedPerson.identifier", marks, 40),
+            local_id=bounded(mother.local_id or "", "RelatedPerson.identifier", marks),
+            local_key=mother.local_as(own),
+        ),
+        visit=visit,
+        keys=keys,
+        creates_patient=message.event.trigger == "A28",
+    )
+
+
+def _is_of(message: Parsed, related: Json) -> bool:
+    """Whether she is related to the message's patient, as far as the reference can be followed."""
+    if not text(related, "patient", "reference"):
+        return True
+    patient = message.resolve(obj(related, "patient"), related)
+    return not patient or patient is message.patient.content

@@ -1,0 +1,253 @@
+"""From a message and its feed to `AttendanceReported`, as HL7 v2 is mapped.
+
+Pure: the same bytes, feed, rule and keys give the same events (but for `received_at`, and for
+times that only it shows to be implausible). Everything odd is taken with a mark, a rule's name and
+an element that never quote a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from connectors.arrival import is_arrival
+from connectors.fhir import times
+from connectors.fhir.births import birth
+from connectors.fhir.detail import is_shielded, visit_detail
+from connectors.fhir.events import VisitEvent
+from connectors.fhir.messages import Parsed
+from connectors.fhir.outcomes import CONTENT_TYPE
+from connectors.fhir.persons import Identifiers, identifiers, is_confidential, person_claim
+from connectors.fhir.view import Json, obj, objs, text
+from connectors.hl7v2.merges import INCOMPLETE as MERGE_INCOMPLETE
+from connectors.hl7v2.persons import bounded
+from halyard.ids import derive
+from halyard.privacy import Keys
+from schemas.events import AttendanceReported, Moment, VisitDetail, VisitEventKind
+from stores.directory import ArrivalRule, Feed
+
+_INPATIENT: Final = "I"
+_ENDED_BY_STATUS: Final = frozenset({"cancelled", "entered-in-error"})
+_LEAVING: Final = frozenset({VisitEventKind.DISCHARGE})
+
+
+@dataclass(slots=True)
+class _Times:
+    """The message's times, as far as they can be."""
+
+    occurred: Moment | None
+    recorded: Moment | None
+    sent: Moment | None
+    ended: Moment | None
+    died: Moment | None = field(default=None, repr=False)
+
+
+def to_attendances(
+    message: Parsed, *, feed: Feed, rule: ArrivalRule, keys: Keys, received_at: datetime
+) -> tuple[AttendanceReported, ...]:
+    """The events that `message` reports: one, and for a newborn one of the mother it names."""
+    marks = list(message.marks)
+    patient = message.patient.content
+    encounter = message.encounter.content if message.encounter else {}
+    claim, own = person_claim(patient, marks)
+    shielded = is_shielded(encounter) or is_confidential(patient)
+    if shielded:
+        marks.append("location-shielded")
+        claim = replace(claim, postcode=None)
+    event = _event(message.event, encounter, marks)
+    told = _times(message, event, feed, received_at, marks)
+    detail = visit_detail(message, marks, discharged_at=told.ended, shielded=shielded)
+    trigger = _trigger(event, detail)
+    if trigger == "A01" and event.kind is VisitEventKind.REGISTER:
+        event = replace(event, kind=VisitEventKind.ADMIT)
+    arrival, arrival_rule = (
+        (False, "trigger.not-used")
+        if event.kind is VisitEventKind.NOT_USED
+        else is_arrival(event.kind, trigger, detail, rule)
+    )
+    message_id = _message_id(message, marks)
+    digest = keys.digest(message.body)
+    visit = _visit(encounter)
+    # who names nobody at all stands alone, or all such events would share one key
+    names = (own.local_key, visit or (None if claim.nhs_number else digest), claim.nhs_number)
+    source_patient = keys.source_patient(feed.source, *names)
+    if visit is None and message.encounter is not None:
+        marks.append("visit-number-missing:Encounter.identifier")
+    first = AttendanceReported(
+        event_id=derive("attendance", feed.source, message_id, digest),
+        source=feed.source,
+        organisation=feed.organisation,
+        message_id=bounded(message_id, "Bundle.identifier", marks) or "",
+        received_at=received_at,
+        trigger=event.code,
+        kind=event.kind,
+        arrival=arrival,
+        arrival_rule=arrival_rule,
+        visit_id=(
+            derive("visit", feed.source, visit)
+            if visit
+            else derive("visit-by-day", source_patient, _day(encounter, told, received_at))
+        ),
+        source_person=keys.source_person(feed.source, *names),
+        source_patient=source_patient,
+        recorded_at=told.recorded,
+        occurred_at=told.occurred,
+        message_at=told.sent,
+        claim=claim,
+        detail=detail,
+        content_type=CONTENT_TYPE,
+        charset=message.charset,
+        message=message.body,
+        death_indicated=patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient,
+        died_at=told.died,
+    )
+    if event.kind is VisitEventKind.MERGE:
+        first = _merged(message, first, own, keys, marks)
+    second = birth(message, first, own, visit=visit, keys=keys, marks=marks)
+    first = replace(first, marks=tuple(dict.fromkeys(marks)))
+    return (first,) if second is None else (first, second)
+
+
+def _event(event: VisitEvent, encounter: Json, marks: list[str]) -> VisitEvent:
+    """The event; an update of an Encounter that is cancelled by status is its cancellation.
+
+    An arrival stays one whatever the status says: doubt never silences an arrival.
+    """
+    status = text(encounter, "status")
+    if status not in _ENDED_BY_STATUS:
+        return event
+    if event.kind is VisitEventKind.UPDATE:
+        marks.append("cancelled-by-status:Encounter.status")
+        return replace(event, kind=VisitEventKind.CANCEL)
+    if event.kind is not VisitEventKind.CANCEL:
+        marks.append("status-contradicts:Encounter.status")
+    return event
+
+
+def _trigger(event: VisitEvent, detail: VisitDetail) -> str:
+    """The HL7 v2 trigger by which the arrival rule is asked: an inpatient's arrival is an
+    admission.
+    """
+    if event.code == "arrival" and detail.patient_class == _INPATIENT:
+        return "A01"
+    return event.trigger
+
+
+def _times(
+    message: Parsed, event: VisitEvent, feed: Feed, received_at: datetime, marks: list[str]
+) -> _Times:
+    encounter = message.encounter.content if message.encounter else {}
+    provenance = next((one.content for one in message.of_kind("Provenance")), {})
+    started = _moment(encounter, ("period", "start"), "Encounter", feed, marks)
+    ended = _moment(encounter, ("period", "end"), "Encounter", feed, marks)
+    stated = _moment(provenance, ("occurredDateTime",), "Provenance", feed, marks)
+    recorded = _moment(provenance, ("recorded",), "Provenance", feed, marks) or _moment(
+        message.header, ("meta", "lastUpdated"), "MessageHeader", feed, marks
+    )
+    sent = _moment(message.bundle, ("timestamp",), "Bundle", feed, marks)
+    patient = message.patient.content
+    died = _moment(patient, ("deceasedDateTime",), "Patient", feed, marks)
+    if died and died.utc > received_at + times.CLOCK_AHEAD:
+        died = None
+        marks.append("death-time-implausible:Patient.deceasedDateTime")
+    occurred = stated or (ended if event.kind in _LEAVING else None) or started
+    occurred, recorded, sent = times.plausible(occurred, recorded, sent, received_at, marks)
+    return _Times(occurred, recorded, sent, ended, died)
+
+
+def _moment(
+    node: Json, path: tuple[str, ...], kind: str, feed: Feed, marks: list[str]
+) -> Moment | None:
+    said = text(node, *path)
+    if not said:
+        return None
+    place = ".".join((kind, *path))
+    found = times.moment(said, feed.timezone)
+    if found is None:
+        marks.append(f"time-invalid:{place}")
+        return None
+    if not times.has_zone(said):
+        marks.append(f"time-without-zone:{place}")
+    if found.repeated_hour:
+        marks.append(f"time-repeated-hour:{place}")
+    return found
+
+
+def _message_id(message: Parsed, marks: list[str]) -> str:
+    """``Bundle.identifier`` (the same when it is sent again), else ids of header or Bundle."""
+    found = (
+        text(message.bundle, "identifier", "value")
+        or text(message.header, "id")
+        or text(message.bundle, "id")
+    )
+    if not found:
+        marks.append("message-id-missing:Bundle.identifier")
+    return found
+
+
+def _visit(encounter: Json) -> str | None:
+    """The visit's number with its system; two systems may both count from 1."""
+    for one in sorted(objs(encounter, "identifier"), key=lambda one: text(one, "use") == "old"):
+        if text(one, "value"):
+            return f"{text(one, 'system')}^{text(one, 'value')}"
+    return None
+
+
+def _retired(message: Parsed) -> Identifiers | None:
+    """Whom the patient replaces: ``link`` of type replaces, to a Patient of the message or by
+    identifier; or a Patient of the message who says ``replaced-by``.
+    """
+    survivor = message.patient.content
+    for link in objs(survivor, "link"):
+        if text(link, "type") == "replaces":
+            other = obj(link, "other")
+            found = message.resolve(other, survivor)
+            return identifiers(found or {"identifier": [obj(other, "identifier")]})
+    for one in message.of_kind("Patient"):
+        if one.content is not survivor and any(
+            text(link, "type") == "replaced-by" for link in objs(one.content, "link")
+        ):
+            return identifiers(one.content)
+    return None
+
+
+def _merged(
+    message: Parsed, event: AttendanceReported, own: Identifiers, keys: Keys, marks: list[str]
+) -> AttendanceReported:
+    """`event` with the keys that the retired patient's own events had; not used if there is none,
+    or if it is the survivor.
+    """
+    gone = _retired(message)
+    number = next(iter(gone.numbers), None) if gone else None
+    if gone is None or (gone.local_id is None and number is None):
+        broken = "merge-incomplete"
+    else:
+        names = (gone.local_as(own), None, number)
+        retired = keys.source_patient(event.source, *names)
+        if retired != event.source_patient:
+            return replace(
+                event,
+                merged_person=keys.source_person(event.source, *names),
+                merged_patient=retired,
+            )
+        broken = "merge-of-one"
+    marks.append(f"{broken}:Patient.link")
+    return replace(event, kind=VisitEventKind.NOT_USED, arrival_rule=MERGE_INCOMPLETE)
+
+
+def _day(encounter: Json, told: _Times, received_at: datetime) -> str:
+    """Without a visit number a visit is the patient's day: of its start, else of the event, else
+    of receipt.
+    """
+    start = text(encounter, "period", "start")[:10]
+    if start:
+        return start
+    return next(
+        (
+            when.utc.date().isoformat()
+            for when in (told.occurred, told.recorded, told.sent)
+            if when is not None
+        ),
+        received_at.date().isoformat(),
+    )

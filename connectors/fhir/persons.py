@@ -1,0 +1,188 @@
+"""Who a message is about: Patient (and the mother, RelatedPerson) as claims and keys.
+
+Nothing is verified here, and nothing is refused: what is odd gets a mark. Identifiers and the
+verification status are those of UK Core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from connectors.fhir.times import iso_date
+from connectors.fhir.view import Json, codings, extension, obj, objs, text, texts
+from connectors.hl7v2.persons import bounded
+from halyard import nhs_number
+from halyard.nhs_number import NhsNumberOutcome
+from schemas.events import NhsNumberStatus, PersonClaim
+
+NHS_NUMBER_SYSTEMS: Final = frozenset(
+    {
+        "https://fhir.nhs.uk/id/nhs-number",
+        "http://fhir.nhs.uk/id/nhs-number",
+        "http://fhir.nhs.net/id/nhs-number",
+        "urn:oid:2.16.840.1.113883.2.1.4.1",
+    }
+)
+"""Identifier systems of an NHS number, in small letters."""
+_STU3: Final = "https://fhir.hl7.org.uk/STU3/StructureDefinition/"
+STATUS_EXTENSIONS: Final = (
+    "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSNumberVerificationStatus",
+    _STU3 + "Extension-CareConnect-NHSNumberVerificationStatus-1",
+)
+MOTHER_CODES: Final = frozenset({"MTH", "NMTH", "GESTM"})  # v3-RoleCode
+_CONFIDENTIAL: Final = frozenset({"R", "V"})  # v3-Confidentiality: restricted, very restricted
+_LOCAL_TYPES: Final = frozenset({"MR", "PI"})  # v2-0203
+_GENDERS: Final = frozenset({"male", "female", "other", "unknown"})
+_NAME_USES: Final = ("official", "usual", "", "temp", "nickname", "old", "maiden")
+_ADDRESS_USES: Final = ("home", "", "temp", "old", "work", "billing")
+_MAX_NAMES: Final = 8
+_MAX_OTHERS: Final = 4
+_UNUSABLE: Final = frozenset(
+    {NhsNumberOutcome.ABSENT, NhsNumberOutcome.MALFORMED, NhsNumberOutcome.BAD_CHECK_DIGIT}
+)
+
+
+@dataclass(slots=True)
+class Identifiers:
+    """The identifiers of a Patient or RelatedPerson, sorted by what they are."""
+
+    numbers: list[str] = field(default_factory=list, repr=False)  # in order of preference
+    suspect: list[str] = field(default_factory=list, repr=False)  # said to be, but cannot be
+    local_id: str | None = field(default=None, repr=False)
+    system: str = ""  # of the local id: two may count from 1
+    status: str = ""
+
+    @property
+    def number(self) -> str | None:
+        """The NHS number that is claimed."""
+        return next(iter(self.numbers or self.suspect), None)
+
+    @property
+    def local_key(self) -> str | None:
+        """The local id with its system, of which patient keys are made."""
+        return None if self.local_id is None else f"{self.system}^{self.local_id}"
+
+    def local_as(self, own: Identifiers) -> str | None:
+        """The key of another patient of the message whose own identifiers are `own`: one without
+        a system has theirs, by which that patient was known before.
+        """
+        if self.local_id is None or self.system:
+            return self.local_key
+        return f"{own.system}^{self.local_id}"
+
+
+def identifiers(person: Json) -> Identifiers:
+    """What ``identifier`` of `person` says; identifiers of use ``old`` come last."""
+    found = Identifiers()
+    rank = 9
+    for one in sorted(objs(person, "identifier"), key=lambda one: text(one, "use") == "old"):
+        value = text(one, "value")
+        kinds = {coding.code.upper() for coding in codings(obj(one, "type"))}
+        system = text(one, "system").rstrip("/")
+        if system.lower() in NHS_NUMBER_SYSTEMS or (not system and kinds & {"NH", "NHS"}):
+            # a status may stand without a number: postponed, not present
+            found.status = found.status or _status_code(one)
+            if value:
+                usable = nhs_number.parse(value, profile="test").outcome not in _UNUSABLE
+                (found.numbers if usable else found.suspect).append(value)
+            continue
+        if not value:
+            continue
+        own = 0 if kinds & _LOCAL_TYPES else 1
+        if own < rank and text(one, "use") != "old":
+            rank, found.local_id, found.system = own, value, system
+    return found
+
+
+def person_claim(patient: Json, marks: list[str]) -> tuple[PersonClaim, Identifiers]:
+    """The claim in a Patient, and the identifiers that keys are made of; adds to `marks`."""
+    found = identifiers(patient)
+    number = found.number
+    others = tuple(dict.fromkeys(one for one in found.numbers if one != number))
+    if others:
+        marks.append("nhs-number-several")
+    if number is not None and not found.numbers:
+        marks.append("nhs-number-invalid")
+    family, given = _name(patient, marks)
+    if family is None:
+        marks.append("family-name-missing")
+    birth_text = text(patient, "birthDate")
+    birth_date = iso_date(birth_text) if birth_text else None
+    if birth_date is None:
+        marks.append("birth-date-invalid" if birth_text else "birth-date-missing")
+    gender = text(patient, "gender")
+    if gender and gender not in _GENDERS:
+        marks.append("gender-unknown-code")
+    claim = PersonClaim(
+        nhs_number=bounded(number or "", "Patient.identifier", marks, 40),
+        nhs_number_status=_status(found.status, marks),
+        family=family,
+        given=given,
+        birth_date=birth_date,
+        gender=gender if gender in _GENDERS else None,
+        postcode=bounded(_postcode(patient), "Patient.address", marks, 40),
+        local_id=bounded(found.local_id or "", "Patient.identifier", marks),
+        other_numbers=others[:_MAX_OTHERS],
+    )
+    return claim, found
+
+
+def is_confidential(patient: Json) -> bool:
+    """Whether the sender labels the record restricted (v3-Confidentiality R or V)."""
+    return any(text(one, "code") in _CONFIDENTIAL for one in objs(patient, "meta", "security"))
+
+
+def mothers(related: list[Json]) -> list[Json]:
+    """Those of some RelatedPersons who are a mother."""
+    return [
+        one
+        for one in related
+        if any(
+            coding.code in MOTHER_CODES
+            for concept in objs(one, "relationship")
+            for coding in codings(concept)
+        )
+    ]
+
+
+def _status_code(identifier: Json) -> str:
+    concept = obj(extension(identifier, *STATUS_EXTENSIONS), "valueCodeableConcept")
+    return next((coding.code for coding in codings(concept)), "")
+
+
+def _status(code: str, marks: list[str]) -> NhsNumberStatus:
+    if not code:
+        return NhsNumberStatus.UNKNOWN
+    try:
+        return NhsNumberStatus(f"S{code}")
+    except ValueError:
+        marks.append("nhs-number-status-unknown")
+        return NhsNumberStatus.UNKNOWN
+
+
+def _name(patient: Json, marks: list[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Family and given names of the official name, else the usual one, else the first."""
+    names = [one for one in objs(patient, "name") if text(one, "use") != "anonymous"]
+    if not names:
+        if objs(patient, "name"):
+            marks.append("name-anonymous")
+        return None, ()
+    name = _preferred(names, _NAME_USES)
+    given = (bounded(one, "Patient.name", marks) for one in texts(name, "given")[:_MAX_NAMES])
+    family = bounded(text(name, "family"), "Patient.name", marks)
+    return family, tuple(one for one in given if one)
+
+
+def _postcode(patient: Json) -> str:
+    """Postcode of the home address, else of the first."""
+    addresses = objs(patient, "address")
+    return text(_preferred(addresses, _ADDRESS_USES), "postalCode") if addresses else ""
+
+
+def _preferred(nodes: list[Json], uses: tuple[str, ...]) -> Json:
+    def rank(node: Json) -> int:
+        use = text(node, "use")
+        return uses.index(use) if use in uses else len(uses)
+
+    return min(nodes, key=rank)

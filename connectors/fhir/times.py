@@ -1,0 +1,90 @@
+"""FHIR dates and times as moments and partial ISO dates; what is none is left out, with a mark.
+
+A dateTime with a time must have a zone. One without is read in the feed's own and marked: a
+sender's clock is no reason to refuse a child's arrival.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from connectors.hl7v2 import times as hl7
+from schemas.events import Moment
+
+_TIME: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6})[0-9]{0,9})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before it: a reset clock, or a birth date
+_EARLIEST_YEAR: Final = 1850
+_OCCURRED_AHEAD: Final = timedelta(hours=1)  # after receipt
+_OCCURRED_BEHIND: Final = timedelta(days=366)  # before it was recorded, else sent, else received
+CLOCK_AHEAD: Final = timedelta(days=1)  # such a clock still tells the order of what it recorded
+
+
+def has_zone(text: str) -> bool:
+    """Whether a dateTime needs no help: it has its zone, or is a date alone."""
+    match = _TIME.fullmatch(text)
+    return match is None or match[4] is None or match[8] is not None
+
+
+def moment(text: str, zone: str) -> Moment | None:
+    """The moment that a dateTime or instant of at least a day's precision names; else None.
+
+    A date alone is its first minute in `zone`.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    written = f"{year}{month}{day}"
+    if hour is not None:
+        written += f"{hour}{minute}{second or '00'}"
+        written += f".{fraction}" if fraction else ""
+        if offset:
+            written += "+0000" if offset == "Z" else offset.replace(":", "")
+    return hl7.moment(written, zone)
+
+
+def iso_date(text: str) -> str | None:
+    """`text` if it is a date of FHIR (``2019``, ``2019-06``, ``2019-06-02``), without the time
+    that some senders add; else None.
+    """
+    match = _DATE.fullmatch(text.partition("T")[0])
+    if match is None:
+        return None
+    year, month, day = match.groups()
+    try:
+        date(int(year), int(month or 1), int(day or 1))
+    except ValueError:
+        return None
+    if int(year) < _EARLIEST_YEAR:
+        return None
+    return "-".join(part for part in (year, month, day) if part)
+
+
+def plausible(
+    occurred: Moment | None,
+    recorded: Moment | None,
+    sent: Moment | None,
+    received_at: datetime,
+    marks: list[str],
+) -> tuple[Moment | None, Moment | None, Moment | None]:
+    """(occurred, recorded, sent) without what cannot be; the same rules as for HL7 v2."""
+    if recorded and not _EARLIEST <= recorded.utc <= received_at + CLOCK_AHEAD:
+        recorded = None
+        marks.append("recorded-implausible")
+    if sent and not _EARLIEST <= sent.utc <= received_at + CLOCK_AHEAD:
+        sent = None
+        marks.append("message-time-implausible")
+    if occurred:
+        stated = recorded or sent
+        earliest = max(_EARLIEST, (stated.utc if stated else received_at) - _OCCURRED_BEHIND)
+        if not earliest <= occurred.utc <= received_at + _OCCURRED_AHEAD:
+            occurred = None
+            marks.append("occurred-implausible")
+    return occurred, recorded, sent

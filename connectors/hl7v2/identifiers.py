@@ -1,0 +1,126 @@
+"""Identifiers (CX) in the shapes that English feeds really send: PID-3, PID-21, MRG-1.
+
+An NHS number is told by its assigning authority (CX.4) or its type (CX.5): ``NHS``, ``NH``,
+``NHSNMBR``, ``NHSNBR``, or ``HN``, which some use for "hospital number", so that it counts only
+with the form of an NHS number. One without either in PID-2, where older systems put it, counts with
+that form too (`Identifiers.untyped`). Every other one is the hospital's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from connectors.hl7v2.er7 import HL7_NULL, Message, Segment
+from halyard import nhs_number
+from halyard.nhs_number import NhsNumberOutcome
+
+_LOCAL_TYPES: Final = frozenset({b"MR", b"MRN", b"MEDREC", b"PI"})
+_UNUSABLE: Final = frozenset(
+    {NhsNumberOutcome.ABSENT, NhsNumberOutcome.MALFORMED, NhsNumberOutcome.BAD_CHECK_DIGIT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalId:
+    """A hospital's own identifier and who assigned it (capitals; empty when not said)."""
+
+    value: str = field(repr=False)
+    authority: str = ""
+    rank: int = 1  # 0: typed as a record number
+
+    @property
+    def key(self) -> str:
+        """What patient keys are made of; two authorities may both count from 1."""
+        return f"{self.authority}^{self.value}"
+
+
+@dataclass(slots=True)
+class Identifiers:
+    """What was found, each list in the sender's order."""
+
+    numbers: list[str] = field(default_factory=list, repr=False)  # usable as NHS numbers
+    suspect: list[str] = field(default_factory=list, repr=False)  # said to be, but cannot be
+    locals: list[LocalId] = field(default_factory=list, repr=False)
+    untyped: bool = False  # the number stands where one may be expected, and is not said to be one
+
+    def local(self) -> LocalId | None:
+        """The patient's record number: the first that is typed as one, else the first."""
+        return min(self.locals, key=_rank, default=None)
+
+    def local_as(self, own: LocalId | None) -> LocalId | None:
+        """The local id of another patient of the message whose own local id is `own`, with the
+        authority that this patient's own messages give it.
+
+        Both name one: each its own (two sites behind one engine). Only one of the two does: as
+        `own` is written, for PID-3 is the field by which that patient was known before. Among
+        several of equal rank the one of the same authority is preferred.
+        """
+        if own is None:
+            return self.local()
+        found = min(
+            self.locals, key=lambda one: (one.rank, one.authority != own.authority), default=None
+        )
+        if found is None or (found.authority and own.authority):
+            return found
+        return LocalId(found.value, own.authority, found.rank)
+
+
+def _rank(one: LocalId) -> int:
+    return one.rank
+
+
+def identifiers(message: Message, segment: Segment, numbers: tuple[int, ...]) -> Identifiers:
+    """What the fields `numbers` of `segment` hold.
+
+    Local ids come from the first field alone, NHS numbers from the first field that has any.
+    """
+    found = Identifiers()
+    for at, number in enumerate(numbers):
+        for raw in segment.repetitions(number):
+            _identifier(found, message, segment.name, number, raw, local=at == 0)
+        if found.numbers and at == 0:
+            break
+    return found
+
+
+def _identifier(
+    found: Identifiers, message: Message, name: str, number: int, raw: bytes, *, local: bool
+) -> None:
+    """One CX: id, check digit, its scheme, assigning authority, type."""
+    parts = raw.split(message.delimiters.component)
+    if not parts[0] or parts[0] == HL7_NULL:
+        return
+    value = message.decode(parts[0], name, number).strip()
+    if not value:
+        return
+    authority = _code(message, parts, 3)
+    kind = _code(message, parts, 4)
+    said = b"NHS" in authority or kind == b"NH" or kind.startswith(b"NHS")
+    if said or kind == b"HN":
+        form = nhs_number.parse(value, profile="test").outcome
+        if form not in _UNUSABLE:
+            found.numbers.append(value)
+            return
+        if said:
+            found.suspect.append(value)
+            return
+    if name == "PID" and number == 2 and not (authority or kind or found.suspect):
+        if nhs_number.parse(value, profile="test").outcome not in _UNUSABLE:
+            found.numbers.append(value)
+            found.untyped = True
+        return
+    if local:
+        # two authorities may be told apart by their universal ids alone
+        site = authority or _code(message, parts, 3, 1)
+        rank = 0 if kind in _LOCAL_TYPES else 1
+        found.locals.append(LocalId(value, site.decode("latin-1"), rank))
+
+
+def _code(message: Message, parts: list[bytes], index: int, sub: int = 0) -> bytes:
+    """A subcomponent (the first) of a component, in capitals."""
+    if index >= len(parts):
+        return b""
+    mark = message.delimiters.subcomponent
+    subs = parts[index].split(mark) if mark else parts[index : index + 1]
+    return subs[sub].strip().upper() if sub < len(subs) else b""

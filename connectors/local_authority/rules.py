@@ -1,0 +1,71 @@
+"""Why a file, a line or a record is refused, and what its sender is to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+RULES: Final = {
+    "line.not_utf8": "The line is not UTF-8; write the file in UTF-8.",
+    "line.too_long": "The line is too long; a record is one short JSON object.",
+    "line.not_json": "The line is not JSON; write one object on one line.",
+    "line.not_object": "The line is not a JSON object.",
+    "column.unknown": "This column is not known; leave it out.",
+    "column.twice": "This column stands twice in the line; keep one.",
+    "column.required": "This column must have a value.",
+    "column.not_text": "The value must be text (in quotes) or null.",
+    "column.too_long": "The text is too long.",
+    "column.characters": "The text has control characters or broken ones.",
+    "date.not_iso": "Write the date as YYYY-MM-DD.",
+    "date.no_such_day": "There is no such day.",
+    "date.not_before_today": "The date lies in the future.",
+    "date.not_plausible": "The date lies too far back or ahead; correct it (an open end is null).",
+    "date.end_before_start": "The plan ends before it starts.",
+    "plan_type.unknown": "Write CPP, LAC or UCPP.",
+    "la_gss.other_authority": "The code is not your authority's; leave it out or correct it.",
+    "person.not_identifiable": "Give an NHS number, or family name and birth date.",
+}
+"""Rules for the values of a record, and for a line of JSON."""
+
+FILE_RULES: Final = {
+    "file.workbook": "This is a workbook, not text; save the sheet as CSV UTF-8 and send that.",
+    "file.not_text": "The file is not text; save it as CSV UTF-8.",
+    "header.missing": "The file needs such a column; its first line names the columns.",
+    "header.none": "No column is known; the first line must name the columns.",
+    "header.unknown": "This column is not known; leave it out or name it as documented.",
+    "header.twice": "This column is there twice; keep one.",
+    "header.not_readable": "The first line cannot be read; name the columns, one line, short.",
+}
+"""Rules by which a CSV file is refused as a whole."""
+
+ROW_RULES: Final = {
+    "row.too_long": "The record is too long; it is one short row.",
+    "row.quotes": "The quotes do not match: put the whole value in quotes, double a quote in it.",
+    "row.quote_open": "A quote opens here and does not close; close it, or double it.",
+    "row.values": "The row has more or fewer values than the first line has columns.",
+    "row.extra": "There is a value under a column that has no name; name it or empty it.",
+    "row.characters": "The row's characters cannot be read; save the file as CSV UTF-8.",
+    "cell.formula": "The cell holds a formula; put its value there.",
+    "cell.error": "The cell holds a spreadsheet's error (#…); put its value there.",
+    "nhs_number.scientific": "A spreadsheet has turned the number into 9.99E+09 and its digits are "
+    "lost; export it again with the column as text.",
+    "date.two_digit_year": "The century is missing; write the date as YYYY-MM-DD.",
+    "date.serial": "This is a spreadsheet's day number; write the date as YYYY-MM-DD.",
+    "date.not_known": "Write the date as YYYY-MM-DD (or DD/MM/YYYY).",
+}
+"""Rules by which a row of a CSV file is refused."""
+
+_ALL: Final = {**RULES, **FILE_RULES, **ROW_RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was refused: the field (empty for the line as a whole) and the rule."""
+
+    field: str
+    rule: str
+
+    @property
+    def message(self) -> str:
+        """What to do about it."""
+        return _ALL[self.rule]

@@ -1,0 +1,247 @@
+"""``GET /alerts/stream``: alerts as they change, by Server-Sent Events (WHATWG HTML, 9.2).
+
+Each event's id is a cursor: whoever comes back with it (``Last-Event-ID``, or ``after``) misses
+nothing, whatever was committed late (correctness rule 20). An alert that a running transaction may
+still precede is shown at once and has the id of the place before it: after a break it may come
+again, with the same version.
+
+A comment line says every few seconds that the hub has looked and found nothing; when the hub cannot
+look, it ends the stream. So silence is the receiver's alarm. NOTIFY is a hint; the list is read
+every second in any case. A reader who does not take what is sent is cut off: nothing is held for
+him beyond the socket's own buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from flag_service import cursors
+from flag_service.alerts import State, view
+from halyard import metrics
+from halyard.errors import TransientError
+from halyard.http import HttpProblem, Limit, organisation
+from halyard.postgres import Pool, transaction
+from halyard.telemetry import get_logger
+from stores import alerts
+from stores.alerts import AlertRow, Cursor
+from stores.directory import Directory
+
+CHANNEL: Final = "halyard_alerts"
+PATH: Final = "/alerts/stream"
+PAGE: Final = 100
+
+Caller = Annotated[str, Depends(organisation)]
+End = Literal["client", "slow", "time", "stopping", "database"]
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often, how long, how many. Times in seconds."""
+
+    poll: float = 1.0
+    heartbeat: float = 15.0
+    send: float = 20.0  # a piece that is not taken by then cuts the reader off
+    longest: float = 3_600.0  # then the reader comes again, and its token is looked at again
+    most: int = 500  # streams of this process
+    most_each: int = 50  # of one organisation
+
+
+@dataclass(slots=True)
+class Live:
+    """The streams of one process; `hint` wakes them, `stopping` ends them."""
+
+    pool: Pool
+    directory: Directory
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    pace: Pace = Pace()
+    _open: Counter[str] = field(default_factory=Counter)
+    _waiting: set[asyncio.Event] = field(default_factory=set)
+
+    def hint(self) -> None:
+        """Something may have changed."""
+        for one in self._waiting:
+            one.set()
+
+    @contextlib.contextmanager
+    def place(self, caller: str) -> Iterator[asyncio.Event]:
+        """Room for one stream and its hints. Raises `HttpProblem` 429 if there is none."""
+        if self._open.total() >= self.pace.most or self._open[caller] >= self.pace.most_each:
+            raise HttpProblem(
+                429,
+                "Too many live lists are open",
+                "Close one, or read /alerts instead; then try again.",
+                rule="alerts.too_many_streams",
+                headers={"Retry-After": "30"},
+            )
+        hinted = asyncio.Event()
+        self._open[caller] += 1
+        self._waiting.add(hinted)
+        metrics.gauge("halyard_alert_streams", self._open.total())
+        try:
+            yield hinted
+        finally:
+            self._waiting.discard(hinted)
+            self._open[caller] -= 1
+            metrics.gauge("halyard_alert_streams", self._open.total())
+
+    async def wait(self, hinted: asyncio.Event, gone: asyncio.Event) -> None:
+        """Until there may be something to do."""
+        events = (hinted, gone, self.stopping)
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, timeout=self.pace.poll, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One organisation's list from its cursor on."""
+
+    live: Live
+    caller: str
+    states: Sequence[str] | None
+    place: Cursor | None
+    early: dict[uuid.UUID, int] = field(default_factory=dict)  # shown before they were settled
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """What is new, as events; raises `TransientError` if it cannot be read."""
+        more = True
+        while more:
+            async with transaction(self.live.pool) as connection:
+                page = await alerts.page_for_organisation(
+                    connection,
+                    self.caller,
+                    after=self.place,
+                    limit=PAGE,
+                    states=self.states,
+                    withheld=True,
+                )
+            early: dict[uuid.UUID, int] = {}
+            for number, row in enumerate(page.rows, start=1):
+                known = self.early.get(row.alert_id) == row.version
+                if number <= page.settled:
+                    self.place = Cursor(row.changed_xid, row.alert_id)
+                else:
+                    early[row.alert_id] = row.version
+                yield _event(self.place, None if known else self._body(row))
+            self.early, more = early, page.more
+
+    def _body(self, row: AlertRow) -> Mapping[str, Any]:
+        return view(row, self.live.directory, self.caller)
+
+
+def _event(place: Cursor | None, body: Mapping[str, Any] | None) -> bytes:
+    """An event; without a body only its id, which the receiver remembers (9.2.6)."""
+    cursor = cursors.encode_change(place)
+    lines = [] if cursor is None else [f"id: {cursor}".encode()]
+    if body is not None:
+        lines += [b"event: alert", b"data: " + orjson.dumps(body)]  # one line: JSON escapes others
+    return b"\n".join(lines) + b"\n\n" if lines else b""
+
+
+class _Stream(Response):
+    """The answer: runs until the reader goes, is too slow, or the process stops."""
+
+    def __init__(self, live: Live, reader: _Reader) -> None:
+        super().__init__(media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._live = live
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until it ends; the reason is counted."""
+        del scope
+        gone = asyncio.Event()
+        watching = asyncio.create_task(_watch(receive, gone))
+        try:
+            with self._live.place(self._reader.caller) as hinted:
+                head = {"status": self.status_code, "headers": self.raw_headers}
+                await send({"type": "http.response.start", **head})
+                ended = await self._run(send, hinted, gone)
+        finally:
+            watching.cancel()
+        metrics.count("halyard_alert_streams_ended_total", reason=ended)
+        if ended in ("time", "stopping", "database"):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # else nobody takes it: returning without an end makes the server close the connection
+
+    async def _run(self, send: Send, hinted: asyncio.Event, gone: asyncio.Event) -> End:
+        pace = self._live.pace
+        started = spoken = time.monotonic()
+
+        async def say(piece: bytes) -> None:
+            nonlocal spoken
+            async with asyncio.timeout(pace.send):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            spoken = time.monotonic()
+
+        try:
+            await say(b"retry: 1000\n: this list goes on; a line every few seconds says so\n\n")
+            while True:
+                hinted.clear()
+                async with contextlib.aclosing(self._reader.read()) as pieces:
+                    async for piece in pieces:
+                        if piece:
+                            await say(piece)
+                        if gone.is_set() or self._live.stopping.is_set():
+                            break
+                if time.monotonic() - spoken >= pace.heartbeat:
+                    await say(b": nothing new\n\n")
+                if gone.is_set():
+                    return "client"
+                if self._live.stopping.is_set():
+                    return "stopping"
+                if time.monotonic() - started >= pace.longest:
+                    return "time"
+                await self._live.wait(hinted, gone)
+        except TimeoutError:
+            return "slow"
+        except TransientError as error:
+            log.warning("live_list_ended", exc_info=error)
+            return "database"
+
+
+async def _watch(receive: Receive, gone: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+
+
+def stream_limits(pace: Pace = Pace()) -> dict[tuple[str, str], Limit]:
+    """The edge must let a stream live longer than it lives by itself."""
+    return {("GET", PATH): Limit(1_000, seconds=pace.longest + 2 * pace.send + 60)}
+
+
+def make_router(live: Live) -> APIRouter:
+    """The route of the live list; comes before those with an id in their path."""
+    router = APIRouter()
+
+    @router.get(PATH, response_class=Response)
+    async def stream_alerts(
+        caller: Caller,
+        after: Annotated[str | None, Query(max_length=200)] = None,
+        state: Annotated[list[State] | None, Query()] = None,
+        last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Response:
+        place = cursors.decode_change(last_event_id or after)
+        async with transaction(live.pool):
+            pass  # a database that is away is a 503, not a stream that ends
+        return _Stream(live, _Reader(live, caller, state, place))
+
+    return router

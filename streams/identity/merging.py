@@ -1,0 +1,181 @@
+"""Takes a merge of two of a hospital's patients, and shares among merged patients what is verified.
+
+A merge is the hospital's word that two ids are one patient's: it moves events to the surviving id
+and lets evidence count for both. It never takes a person away who was verified by contradicting
+evidence: a wrong merge goes to the worklist, and all alerts stand (ADR 0017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from halyard.ids import derive
+from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
+from stores.claims import ClaimRow, ClaimState
+from stores.identities import KnownPerson
+from stores.merges import Merge
+from streams.identity import attendances, release
+from streams.identity.evidence import is_merge, shared_local_id
+from streams.identity.ledger import Ledger
+
+CONFLICT: Final = "merge-conflict"
+MERGED: Final = "merged"
+_ENDED: Final = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
+
+
+def merge_of(event: AttendanceReported) -> Merge | None:
+    """The merge that an event tells of; None if it names no two patients.
+
+    A placeholder local id (UNKNOWN) is nobody's: what is merged into it is not followed.
+    """
+    retired, patient = event.merged_person, event.merged_patient
+    if retired is None or patient is None or retired == event.source_person:
+        return None
+    if shared_local_id(event.claim.local_id):
+        return None
+    message = event.message_at.utc if event.message_at else event.received_at
+    return Merge(
+        retired_key=retired,
+        retired_patient=patient,
+        surviving_key=event.source_person,
+        surviving_patient=event.source_patient,
+        recorded_at=event.recorded_at.utc if event.recorded_at else message,
+        message_at=message,
+        event_id=event.event_id,
+    )
+
+
+def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
+    """Follow a merge from now on; its own claim ends not used, or as a conflict (`settle`)."""
+    merge = merge_of(event)
+    row = attendances.new_claim(ledger, event, ledger.weigh(event), traceparent)
+    row = replace(row, number_token=None, demographic_token=None)
+    ledger.open_claim(row, event)
+    rule = "merge-incomplete" if merge is None else MERGED
+    ledger.transition(row, ClaimState.NOT_USED, rule, NhsNumberStatus.NOT_PRESENT)
+    if merge is not None:
+        _follow(ledger, merge)
+
+
+def told_of_survivor(ledger: Ledger, event: AttendanceReported) -> AttendanceReported | None:
+    """What a merge says of who stays, as evidence for what waits under either id: an unidentified
+    arrival is often merged into its record, and nothing else says who it was. None if it says
+    nothing, or nothing waits.
+    """
+    evidence = ledger.weigh(event)
+    if merge_of(event) is None or not (evidence.number_token or evidence.demographic_token):
+        return None
+    if not attendances.lacking(ledger, ledger.aliases.key_of(event)):
+        return None
+    return replace(
+        event,
+        event_id=derive("merge-evidence", str(event.event_id)),
+        kind=VisitEventKind.DEMOGRAPHICS,
+        merged_person=None,
+        merged_patient=None,
+        merged_visit=None,
+    )
+
+
+def _follow(ledger: Ledger, merge: Merge) -> None:
+    aliases = ledger.aliases
+    survivor = aliases.survivor(merge.retired_key)
+    concerned = [row for row in ledger.of_key(survivor) if row.event is not None]
+    before = {row.reported_event_id: aliases.patient_of(ledger.event(row)) for row in concerned}
+    if not aliases.add(merge):
+        return
+    ledger.changes.merges.append(merge)
+    touched: set[str] = set()
+    for seen in concerned:
+        event = ledger.event(seen)
+        row, key = seen, aliases.key_of(event)
+        if key != row.key:
+            touched |= {row.key, key}
+            row = ledger.rekey(row, key)
+        if row.person is not None and aliases.patient_of(event) != before[row.reported_event_id]:
+            ledger.say_again(row)
+    release.settle(ledger, touched)
+
+
+def settle(ledger: Ledger) -> None:
+    """What is verified under a merged key goes for all of it; what contradicts is a conflict.
+
+    Called when something was decided, so that the order of a merge and of the events that it
+    concerns makes no difference.
+    """
+    while ledger.aliases and ledger.touched:
+        key = min(ledger.touched)
+        ledger.touched.discard(key)
+        if not ledger.aliases.joins(key):
+            continue
+        person = _fits_all(ledger, key)
+        if person is not None:
+            _share(ledger, key, person)
+        _judge(ledger, key)
+
+
+def _verified(ledger: Ledger, key: str) -> list[ClaimRow]:
+    """Verified events that can still be compared."""
+    return [row for row in ledger.of_key(key) if row.state is ClaimState.VERIFIED and row.event]
+
+
+def _fits_all(ledger: Ledger, key: str) -> KnownPerson | None:
+    """The one person among those verified whom no verified event of the key contradicts.
+
+    A merge alone takes no event away from a flagged person to give it to one who is not.
+    """
+    rows = _verified(ledger, key)
+    named = sorted({row.person for row in rows if row.person is not None})
+    people = [ledger.person(one) for one in named]
+    known = [person for person in people if person is not None]
+    if not known or len(known) < len(people):
+        return None
+    if len(known) == 1:
+        return known[0]
+    fitting = [
+        person
+        for person in known
+        if all(ledger.standing(row, person).uncontradicted for row in rows)
+    ]
+    if len(fitting) != 1 or (any(one.flagged for one in known) and not fitting[0].flagged):
+        return None
+    return fitting[0]
+
+
+def _share(ledger: Ledger, key: str, person: KnownPerson) -> None:
+    for row in ledger.of_key(key):
+        merge = row.event is None or is_merge(ledger.event(row))
+        unsure = row.state.open or (row.state in _ENDED and ledger.recent(row))
+        another = row.state is ClaimState.VERIFIED and row.person != person.person and row.event
+        if not merge and (another or (unsure and _goes_with(ledger, row, person))):
+            release.assert_verified(ledger, row, person, MERGED, "key-evidence")
+    release.settle(ledger, [key])
+
+
+def _goes_with(ledger: Ledger, row: ClaimRow, person: KnownPerson) -> bool:
+    stands = ledger.standing(row, person)
+    if not stands.uncontradicted or stands.supported:
+        return stands.uncontradicted
+    claim = ledger.event(row).claim
+    return not shared_local_id(claim.local_id if claim else None)
+
+
+def _judge(ledger: Ledger, key: str) -> None:
+    """Put a merge on the worklist while the patients it joins are verified as different people."""
+    verified = _verified(ledger, key)
+    for row in ledger.of_key(key):
+        merged = ledger.event(row) if row.event is not None else None
+        if not isinstance(merged, AttendanceReported) or not is_merge(merged):
+            continue
+        retired: set[str | None] = set()
+        others: set[str | None] = set()
+        for one in verified:
+            mine = ledger.event(one).source_person == merged.merged_person
+            (retired if mine else others).add(one.person)
+        conflict = bool(retired and others) and len(retired | others) > 1
+        if conflict and row.state is not ClaimState.UNRESOLVED:
+            resolve = NhsNumberStatus.NEEDS_RESOLUTION
+            ledger.transition(row, ClaimState.UNRESOLVED, CONFLICT, resolve)
+        elif not conflict and row.state is ClaimState.UNRESOLVED:
+            ledger.transition(row, ClaimState.NOT_USED, MERGED, NhsNumberStatus.NOT_PRESENT)

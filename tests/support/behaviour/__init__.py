@@ -1,0 +1,1 @@
+"""Visits as stories that know no wire: what hospitals report, and which alerts must stand."""
