@@ -294,8 +294,8 @@ def render(plan: Plan, results: Results, where: report.Setting) -> str:
         *("", "good messages", "ACK, p50 / p99 ms", "longest", "RSS, highest MiB", "at the end"),
         *("CPU, ms/s", "connections"),
     ]
-    quiet, flooded = results.phases[0].answers, results.phases[1].answers
-    ratio = "–" if not quiet or not flooded else f"{flooded.p99 / quiet.p99:.1f}"
+    quiet, flooded, again = (one.answers for one in results.phases)
+    ratio = _ratio(flooded, quiet)
     ended = ", ".join(f"{name} {count:,}" for name, count in sorted(results.ended.items()))
     counted = ", ".join(f"{name} {count:,}" for name, count in sorted(results.flood.items()))
     whole = "" if results.whole else "**Not whole: good messages were not accepted.**\n\n"
@@ -303,9 +303,14 @@ def render(plan: Plan, results: Results, where: report.Setting) -> str:
         f"{where.text()}\n\n{whole}{plan.slow} slow, {plan.idle} idle and {plan.garbage} garbage "
         f"connections from {len(ADDRESSES)} addresses; {plan.rate:g} good messages a second over "
         f"{plan.connections} connections from another.\n\n{report.table(head, rows)}\n\n"
-        f"**p99 flooded ÷ quiet: {ratio}** (goal: at most 2). The flood: {counted or 'nothing'}. "
+        f"**p99 flooded ÷ quiet: {ratio}** (goal: at most 2); ÷ quiet again: "
+        f"{_ratio(flooded, again)}. The flood: {counted or 'nothing'}. "
         f"Connections refused or ended by the listener: {ended or 'none'}.\n"
     )
+
+
+def _ratio(one: Latency | None, other: Latency | None) -> str:
+    return "–" if not one or not other else f"{one.p99 / other.p99:.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

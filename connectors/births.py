@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from connectors.persons import shared_local_id, usable_number
 from halyard.ids import derive
 from halyard.privacy import Keys
 from schemas.events import (
@@ -30,6 +31,9 @@ BIRTH_METHODS: Final = frozenset({"82", "83"})
 RULE: Final = "birth"
 
 _CLOCK_AHEAD: Final = timedelta(days=1)
+# The baby's arrival is the mother's, and revives a birth that was cancelled. What else comes of the
+# baby tells of a birth that nothing has told before, but an A08 after the A11 is housekeeping
+_ARRIVING: Final = frozenset({VisitEventKind.ADMIT, VisitEventKind.REGISTER})
 _FOUNDING: Final = frozenset(
     {
         VisitEventKind.ADMIT,
@@ -98,9 +102,13 @@ def birth_event(
         kind = VisitEventKind.BIRTH
     else:
         return None
-    names = (mother.local_key, None, mother.nhs_number)
+    number = usable_number(mother.nhs_number)
+    local_key = None if shared_local_id(mother.local_id) else mother.local_key
+    if number is None and local_key is None:
+        return None
+    names = (local_key, None, number)
     source_patient = keys.source_patient(baby.source, *names)
-    same_number = mother.nhs_number is not None and mother.nhs_number == baby.claim.nhs_number
+    same_number = number is not None and number == usable_number(baby.claim.nhs_number)
     if source_patient == baby.source_patient or same_number:
         return None  # the baby named as its own mother: nobody is named
     digest = keys.digest(baby.message)
@@ -112,7 +120,7 @@ def birth_event(
         received_at=baby.received_at,
         trigger=baby.trigger,
         kind=kind,
-        arrival=kind is VisitEventKind.BIRTH,
+        arrival=kind is VisitEventKind.BIRTH and (baby.kind in _ARRIVING or creates_patient),
         arrival_rule=RULE,
         visit_id=derive("birth", baby.source, visit or baby.source_patient),
         source_person=keys.source_person(baby.source, *names),
@@ -121,7 +129,7 @@ def birth_event(
         occurred_at=baby.occurred_at,
         message_at=baby.message_at,
         sequence=baby.sequence,
-        claim=PersonClaim(nhs_number=mother.nhs_number, local_id=mother.local_id),
+        claim=PersonClaim(nhs_number=number, local_id=mother.local_id if local_key else None),
         detail=VisitDetail(
             department=baby.detail.department,
             site_ods=baby.detail.site_ods,

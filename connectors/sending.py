@@ -46,12 +46,14 @@ class Retry:
 
     `reason` is a fixed identifier (``connect``, ``timeout``, ``broken``, ``status-503``,
     ``ack-ar``, …); `destination_down` tells whether the destination as a whole is in question;
-    `after_seconds` is what the receiver asked for.
+    `after_seconds` is what the receiver asked for. `answered`: the receiver has read this message
+    and answered about it, so that the message itself may be the reason after all.
     """
 
     reason: str
     destination_down: bool
     after_seconds: float | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,20 @@ again, with the same version.
 
 A comment line says every few seconds that the hub has looked and found nothing; when the hub cannot
 look, it ends the stream. So silence is the receiver's alarm. NOTIFY is a hint; the list is read
-every second in any case. A reader who does not take what is sent is cut off: nothing is held for
-him beyond the socket's own buffer.
+every second in any case, and never without a pause. All lists together have half of the process's
+database connections, so that an alert can be accepted however many wake up. A reader who does not
+take what is sent is cut off: nothing is held for him beyond the socket's own buffer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
@@ -30,9 +32,9 @@ from starlette.types import Receive, Scope, Send
 from flag_service import cursors
 from flag_service.alerts import State, view
 from halyard import metrics
-from halyard.errors import TransientError
+from halyard.errors import DatabaseUnavailable, TransientError
 from halyard.http import HttpProblem, Limit, organisation
-from halyard.postgres import Pool, transaction
+from halyard.postgres import Connection, Pool, transaction
 from halyard.telemetry import get_logger
 from stores import alerts
 from stores.alerts import AlertRow, Cursor
@@ -53,6 +55,8 @@ class Pace:
     """How often, how long, how many. Times in seconds."""
 
     poll: float = 1.0
+    rest: float = 0.2  # at least, and at most twice as long, between two readings of one list
+    turn: float = 10.0  # for a database connection; then the stream ends, as without a database
     heartbeat: float = 15.0
     send: float = 20.0  # a piece that is not taken by then cuts the reader off
     longest: float = 3_600.0  # then the reader comes again, and its token is looked at again
@@ -68,8 +72,14 @@ class Live:
     directory: Directory
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     pace: Pace = Pace()
+    spread: Callable[[], float] = random.random
+    _turns: asyncio.Semaphore = field(init=False)
     _open: Counter[str] = field(default_factory=Counter)
     _waiting: set[asyncio.Event] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Half of the pool is for others, if it has more than one connection."""
+        self._turns = asyncio.Semaphore(max(1, self.pool.max_size // 2))
 
     def hint(self) -> None:
         """Something may have changed."""
@@ -99,14 +109,37 @@ class Live:
             metrics.gauge("halyard_alert_streams", self._open.total())
 
     async def wait(self, hinted: asyncio.Event, gone: asyncio.Event) -> None:
-        """Until there may be something to do."""
-        events = (hinted, gone, self.stopping)
-        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        """Until there may be something to do: a hint is followed after the rest, not before."""
+        rest = min(self.pace.rest * (1 + self.spread()), self.pace.poll)
+        await _any(rest, gone, self.stopping)
+        await _any(self.pace.poll - rest, hinted, gone, self.stopping)
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A transaction for one page. Raises `DatabaseUnavailable` if its turn does not come."""
         try:
-            await asyncio.wait(waits, timeout=self.pace.poll, return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.timeout(self.pace.turn):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable(
+                "Live lists wait too long for the database; raise HALYARD_DATABASE__POOL_SIZE or "
+                "run another process of the service."
+            ) from None
+        try:
+            async with transaction(self.pool) as connection:
+                yield connection
         finally:
-            for one in waits:
-                one.cancel()
+            self._turns.release()
+
+
+async def _any(seconds: float, *events: asyncio.Event) -> None:
+    """Until one of them is set, at most so long."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
 
 
 @dataclass(slots=True)
@@ -121,9 +154,10 @@ class _Reader:
 
     async def read(self) -> AsyncGenerator[bytes]:
         """What is new, as events; raises `TransientError` if it cannot be read."""
+        early: dict[uuid.UUID, int] = {}
         more = True
         while more:
-            async with transaction(self.live.pool) as connection:
+            async with self.live.reading() as connection:
                 page = await alerts.page_for_organisation(
                     connection,
                     self.caller,
@@ -132,15 +166,16 @@ class _Reader:
                     states=self.states,
                     withheld=True,
                 )
-            early: dict[uuid.UUID, int] = {}
             for number, row in enumerate(page.rows, start=1):
                 known = self.early.get(row.alert_id) == row.version
                 if number <= page.settled:
-                    self.place = Cursor(row.changed_xid, row.alert_id)
+                    self.place = Cursor.after(row)
                 else:
                     early[row.alert_id] = row.version
-                yield _event(self.place, None if known else self._body(row))
-            self.early, more = early, page.more
+                if number <= page.settled or not known:
+                    yield _event(self.place, None if known else self._body(row))
+            self.place, more = page.next, page.more
+        self.early = early
 
     def _body(self, row: AlertRow) -> Mapping[str, Any]:
         return view(row, self.live.directory, self.caller)
@@ -148,7 +183,8 @@ class _Reader:
 
 def _event(place: Cursor | None, body: Mapping[str, Any] | None) -> bytes:
     """An event; without a body only its id, which the receiver remembers (9.2.6)."""
-    cursor = cursors.encode_change(place)
+    settled = place.settled if place else None
+    cursor = cursors.encode_change(Cursor(settled, settled))
     lines = [] if cursor is None else [f"id: {cursor}".encode()]
     if body is not None:
         lines += [b"event: alert", b"data: " + orjson.dumps(body)]  # one line: JSON escapes others

@@ -93,6 +93,8 @@ class WorkerSettings(_Section):
     """The batch channel of a stage."""
 
     max_batch: int = Field(default=500, ge=1)
+    # Of a stage's further topics (flags) beside the first (attendances), which goes before them
+    max_background: int = Field(default=100, ge=1)
     # A batch not taken by the agent, or without a verdict, ends the process (non-zero)
     take_seconds: float = 5.0
     verdict_seconds: float = 60.0

@@ -10,8 +10,10 @@ for warnings, for threads that die and for errors that nobody can catch, too.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import MutableMapping
@@ -35,6 +37,8 @@ _QUIET = (
     "psycopg",
     "psycopg.pool",
 )
+
+_ONCE_IN_SECONDS = 1.0
 
 
 def configure(process: str, level: str = "INFO") -> None:
@@ -106,14 +110,31 @@ def _unraisable(what: sys.UnraisableHookArgs) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """What libraries say, without their text: it may quote a record or a URL."""
+    """What libraries say, without their text: it may quote a record or a URL.
+
+    One line a second of each place (and class of error); the next one tells how many were not
+    told: without its broker a client warns hundreds of times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = time.monotonic
+        self._told: dict[tuple[str, str, int, type | None], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
+        key = (record.name, record.module, record.lineno, type(error) if error else None)
+        now = self.clock()
+        last, suppressed = self._told.get(key, (-math.inf, 0))
+        if now - last < _ONCE_IN_SECONDS:
+            self._told[key] = last, suppressed + 1
+            return
+        self._told[key] = now, 0
         get_logger().log(
             record.levelno,
             "library_warning",
             library=record.name,
             place=f"{record.module}:{record.lineno}",
+            **({"suppressed": suppressed} if suppressed else {}),
             **({"exc_info": error} if error else {}),
         )

@@ -57,24 +57,35 @@ class AlertRow:
     changed_xid: int = field(default=0, compare=False)
 
 
+Place = tuple[int, uuid.UUID]
+"""A row's place in the lists: the transaction that last wrote it, and its id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a list goes on: after this row, as that transaction left it."""
+    """Where a list goes on: after `at`. `settled` is the last place before which nothing can appear
+    any more; the two differ only from page to page of one reading.
+    """
 
-    changed_xid: int
-    alert_id: uuid.UUID
+    settled: Place | None
+    at: Place | None
+
+    @classmethod
+    def after(cls, row: AlertRow) -> Cursor:
+        """Behind a row, whether or not anything may still come before it."""
+        place = (row.changed_xid, row.alert_id)
+        return cls(place, place)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Alerts by change, and the last place below which nothing can appear any more (rule 20).
-
-    `rows` after `settled` of them are shown early: they come again after `next`.
+    """Alerts by change. Those after the first `settled` are shown early: another transaction may
+    still put something before them, so they come again once the reading is at its end (rule 20).
     """
 
     rows: tuple[AlertRow, ...]
     settled: int
-    next: Cursor | None
+    next: Cursor
     more: bool
 
 
@@ -139,14 +150,15 @@ async def page_for_organisation(
     adds an authority's own, which no ordinary list may show; `withheld` those that lists showed
     before (`withheld_at`), of whatever state, of which nothing may be shown but that.
 
-    Whatever commits later stands after `next`, however long its transaction has run.
+    Whatever commits later stands after `next.settled`, however long its transaction has run.
     """
+    after = after or Cursor(None, None)
     cursor = await connection.execute(
         _SQL["list_for_organisation"],
         {
             "organisation": organisation,
-            "after_xid": str(after.changed_xid) if after else None,
-            "after_id": after.alert_id if after else None,
+            "after_xid": str(after.at[0]) if after.at else None,
+            "after_id": after.at[1] if after.at else None,
             "limit": limit,
             "states": None if states is None else list(states),
             "restricted": restricted,
@@ -154,15 +166,14 @@ async def page_for_organisation(
         },
     )
     found = await cursor.fetchall()
-    settled = sum(row.pop("settled") for row in found)
+    flags = [row.pop("settled") for row in found]
     rows = tuple(_alert(row) for row in found)
-    last = rows[settled - 1] if settled else None
-    return Page(
-        rows=rows,
-        settled=settled,
-        next=Cursor(last.changed_xid, last.alert_id) if last else after,
-        more=settled == limit,
-    )
+    # behind an early row nothing counts as settled: something may still come before that one
+    settled = sum(flags) if after.at == after.settled else 0
+    place = Cursor.after(rows[settled - 1]).settled if settled else after.settled
+    more = len(rows) == limit
+    last = Cursor.after(rows[-1]).at if more else place
+    return Page(rows=rows, settled=settled, next=Cursor(place, last), more=more)
 
 
 async def list_for_organisation(

@@ -75,7 +75,8 @@ class Reach:
     """Where to look for claims: keys, visits, and tokens of newly flagged people (back-match).
 
     `since` bounds it, save for what is open, and for whom events of `visits` (and, where a birth
-    is told, of `mothers`' keys) are asserted of.
+    is told, of `mothers`' keys) are asserted of. Of the keys `named` also everybody is found whom
+    anything was ever verified of, one claim each.
     """
 
     keys: frozenset[str]
@@ -84,6 +85,7 @@ class Reach:
     demographics: frozenset[str]
     since: datetime
     mothers: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime]:
         "demographics": sorted(reach.demographics),
         "since": reach.since,
         "mothers": sorted(reach.mothers),
+        "named": sorted(reach.named),
     }
 
 

@@ -30,6 +30,11 @@ select key, visit_id, person, number_token, demographic_token, state from claims
 where key = any(%(mothers)s::text[]) and state = 'verified'
     and received_at between %(since)s::timestamptz - interval '300 days' and %(since)s
 union all
+-- whom the ids of merged patients were ever verified of
+(select distinct on (key, person) key, visit_id, person, number_token, demographic_token, state from claims
+where key = any(%(named)s::text[]) and state = 'verified' and received_at <= %(since)s
+order by key, person, position desc)
+union all
 -- keys that took part in a merge: their family is to be looked at too
 select near.key, null, null, null, null, 'merged'
 from (select key from direct union select unnest(%(keys)s::text[])) as near
@@ -66,6 +71,10 @@ with direct as (
     select reported_event_id from claims
     where key = any(%(mothers)s::text[]) and state = 'verified'
         and received_at between %(since)s::timestamptz - interval '300 days' and %(since)s
+    union
+    (select distinct on (key, person) reported_event_id from claims
+    where key = any(%(named)s::text[]) and state = 'verified' and received_at <= %(since)s
+    order by key, person, position desc)
 )
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
        revision, number_token, demographic_token, received_at, decided_at, traceparent, event

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import itertools
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -72,6 +73,30 @@ def _capitals(code: str) -> str:
 
 _Codes = tuple[Annotated[str, AfterValidator(_capitals)], ...]
 
+ARRIVAL_TRIGGERS: Final = ("A01", "A04", "A06")
+"""Those whose kind can be an arrival; a FHIR arrival has the one of the same meaning."""
+
+# v3-ActCode, as FHIR has it in Encounter.class -> HL7 table 0004, as rules compare it
+_FHIR_CLASSES: Final = {"EMER": "E", "AMB": "O", "PRENC": "P"} | dict.fromkeys(
+    ("IMP", "ACUTE", "NONAC", "OBSENC"), "I"
+)
+
+
+def _arriving(trigger: str) -> str:
+    code = _capitals(trigger)
+    if code not in ARRIVAL_TRIGGERS:
+        raise ValueError(f"only {', '.join(ARRIVAL_TRIGGERS)} can be an arrival; write one of them")
+    return code
+
+
+def _visit_class(text: str) -> str:
+    code = _capitals(text)
+    if code in _FHIR_CLASSES:
+        raise ValueError(
+            f"{code} is FHIR's code, which no message has here; write {_FHIR_CLASSES[code]}"
+        )
+    return code
+
 
 class Clause(_Entry):
     """One way to arrive: every condition that is given must hold; codes as the sender writes them,
@@ -81,8 +106,10 @@ class Clause(_Entry):
     """
 
     name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
-    triggers: _Codes = ("A01", "A04")
-    classes: _Codes = ()  # PV1-2; Encounter.class as E (EMER), I (IMP), O (AMB)
+    triggers: tuple[Annotated[str, AfterValidator(_arriving)], ...] = ("A01", "A04")
+    classes: tuple[
+        Annotated[str, AfterValidator(_visit_class)], ...
+    ] = ()  # PV1-2; Encounter.class as E (EMER), I (IMP), O (AMB)
     admission_methods: _Codes = ()  # PV1-4, NHS Data Dictionary
     departments: _Codes = ()  # the hospital's own codes, as PV1-3.1
     sites: _Codes = ()  # ODS codes, as PV1-3.4
@@ -217,22 +244,39 @@ class Directory:
     def feed_for(
         self, application: str, facility: str, address: str, certificate: str | None = None
     ) -> Feed | None:
-        """The feed that sends with this MSH-3.1 and MSH-4.1 from this IP address, if any;
-        `certificate` is the SHA-256 (hex) of the certificate that the peer has shown.
+        """The feed that sends with this MSH-3.1 and MSH-4.1 from this IP address, if any: one that
+        names the application before one that does not. `certificate` is the SHA-256 (hex) of the
+        certificate that the peer has shown; who does not show the one that the feed asks for is of
+        no other feed either.
         """
         peer: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address)
         if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
             peer = peer.ipv4_mapped  # an IPv4 sender at a dual-stack listener
-        for feed in self.feeds:
-            if feed.transport != "mllp" or feed.facility != facility:
-                continue
-            if feed.application not in (None, application):
-                continue
-            if feed.certificates and certificate not in feed.certificates:
-                continue
-            if any(peer in ipaddress.ip_network(network) for network in feed.peers):
-                return feed
-        return None
+        near = [
+            feed
+            for feed in self._named(application, facility)
+            if any(peer in ipaddress.ip_network(network) for network in feed.peers)
+        ]
+        near = _most_specific(near)
+        asked = [feed for feed in near if feed.certificates]
+        if asked:
+            near = [feed for feed in asked if certificate in feed.certificates]
+        return next(iter(near), None)
+
+    def feed_named(self, application: str, facility: str) -> Feed | None:
+        """The feed with this MSH-3.1 and MSH-4.1, wherever it sends from and whatever it shows; of
+        several the first.
+        """
+        return next(iter(_most_specific(self._named(application, facility))), None)
+
+    def _named(self, application: str, facility: str) -> list[Feed]:
+        return [
+            feed
+            for feed in self.feeds
+            if feed.transport == "mllp"
+            and feed.facility == facility
+            and feed.application in (None, application)
+        ]
 
     def organisation_of(self, token: str) -> str | None:
         """Code of the organisation whose bearer token this is; compared in constant time."""
@@ -250,6 +294,29 @@ class Directory:
         if code in self.authorities:
             return self.authorities[code].name
         return code
+
+
+def _most_specific(feeds: list[Feed]) -> list[Feed]:
+    """Those that name the application, if any does."""
+    return [feed for feed in feeds if feed.application is not None] or feeds
+
+
+def _clash(one: Feed, other: Feed) -> str | None:
+    """Why a message could be of both feeds alike; None if it cannot."""
+    if one.transport != other.transport:
+        return None
+    if one.transport == "fhir":
+        same = one.organisation == other.organisation and one.endpoint == other.endpoint
+        return "the same organisation and endpoint" if same else None
+    if (one.facility, one.application) != (other.facility, other.application):
+        return None
+    networks = [[ipaddress.ip_network(peer) for peer in feed.peers] for feed in (one, other)]
+    if not any(a.version == b.version and a.overlaps(b) for a in networks[0] for b in networks[1]):
+        return None
+    if one.certificates and other.certificates:
+        same = not set(one.certificates).isdisjoint(other.certificates)
+        return "the same facility, application, peers and a certificate" if same else None
+    return "the same facility and application, and peers in common"
 
 
 def load_directory(path: Path) -> Directory:
@@ -318,4 +385,10 @@ def _indexed(file: _File, path: Path) -> Directory:
             raise ConfigurationError(f"{path}: feed {feed.source} needs `facility`, its MSH-4.1.")
     if len({feed.source for feed in file.feed}) != len(file.feed):
         raise ConfigurationError(f"{path}: two feeds have the same source.")
+    for one, other in itertools.combinations(file.feed, 2):
+        if why := _clash(one, other):
+            raise ConfigurationError(
+                f"{path}: feeds {one.source} and {other.source} have {why}: a message could be of "
+                "both. Tell them apart, or make them one."
+            )
     return directory

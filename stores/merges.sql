@@ -1,18 +1,12 @@
--- name: family
--- Every merge that can be reached from these keys, in both directions
-with recursive family (key) as (
-    select unnest(%(keys)s::text[])
-    union
-    select linked.key from family
-    join lateral (
-        select surviving_key as key from merges where retired_key = family.key
-        union all
-        select retired_key as key from merges where surviving_key = family.key
-    ) as linked on true
-)
-select retired_key, retired_patient, surviving_key, surviving_patient, recorded_at, message_at, event_id
-from merges where retired_key in (select key from family)
-order by retired_key
+-- name: near
+-- The merges that name one of these keys; of a key with many no more than show that it has
+select distinct retired_key, retired_patient, surviving_key, surviving_patient, recorded_at, message_at, event_id
+from unnest(%(keys)s::text[]) as given (key)
+join lateral (
+    select * from merges where retired_key = given.key
+    union all
+    (select * from merges where surviving_key = given.key limit %(most)s)
+) as linked on true
 
 -- name: put
 -- Of one retired patient the merge that was recorded last holds, whatever the order of arrival

@@ -138,7 +138,9 @@ async def register(
 
 
 async def expect(connection: Connection, upload_id: uuid.UUID, trailer: Trailer) -> None:
-    """The end of the upload has come."""
+    """The end of the upload has come. That of a file refused as a whole counts for nothing once a
+    file was taken under the same sequence.
+    """
     await connection.execute(
         _SQL["expect"],
         {

@@ -21,12 +21,14 @@ join unnest(%(uploads)s::uuid[], %(lines)s::integer[]) as given (upload_id, line
     on given.upload_id = upload_answers.upload_id and given.line = upload_answers.line
 
 -- name: expect
--- a file that was refused as a whole gives its sequence back
+-- a file that was refused as a whole gives its sequence back; one that comes under the sequence of a
+-- file that was taken changes nothing of that one's answers
 update uploads set expected = %(expected)s, refused = %(refused)s, file_format = %(format)s,
     file_rule = %(rule)s::text,
-    reused = reused or coalesce(file_rule is null and file_digest <> %(digest)s::text, false),
-    file_digest = coalesce(case when file_rule is null then file_digest end, %(digest)s::text)
+    reused = reused or coalesce(file_digest <> %(digest)s::text, false),
+    file_digest = coalesce(file_digest, %(digest)s::text)
 where upload_id = %(upload_id)s
+    and (%(rule)s::text is null or file_rule is not null or expected is null)
 
 -- name: answer
 update upload_answers set code = given.code, detail = given.detail, answered_at = %(now)s

@@ -57,6 +57,7 @@ class Visit:
     discharge_destination: str | None = None
     birth: bool = False  # of a baby: the person is the mother
     location_shielded: bool = False
+    heard_until: datetime | None = None  # the last event before the first long silence
     also: str | None = None  # whom later provisional word names beside the verified `person`
     also_restricted: bool = False
 
@@ -111,6 +112,31 @@ async def persons_of_visits(connection: Connection, visit_ids: Iterable[uuid.UUI
         _SQL["persons_of_visits"], {"visit_ids": sorted(set(visit_ids))}
     )
     return {row["person"] for row in await cursor.fetchall()}
+
+
+async def put_hidden(connection: Connection, patients: Iterable[str], at: datetime) -> None:
+    """Their hospital hides where these source patients are, in all their visits, from now on."""
+    if wanted := sorted(set(patients)):
+        await connection.execute(_SQL["put_hidden"], {"patients": wanted, "at": at})
+
+
+async def hidden(connection: Connection, patients: Iterable[str]) -> set[str]:
+    """Which of these source patients are hidden."""
+    cursor = await connection.execute(_SQL["hidden"], {"patients": sorted(set(patients))})
+    return {row["source_patient"] for row in await cursor.fetchall()}
+
+
+async def persons_of_patients(connection: Connection, patients: Iterable[str]) -> set[str]:
+    """Whom the stored folds of these source patients name."""
+    cursor = await connection.execute(
+        _SQL["persons_of_patients"], {"patients": sorted(set(patients))}
+    )
+    return {row["person"] for row in await cursor.fetchall()}
+
+
+async def hide(connection: Connection, patients: Iterable[str], at: datetime) -> None:
+    """Hide the place in every visit of these source patients; the caller holds their locks."""
+    await connection.execute(_SQL["hide"], {"patients": sorted(set(patients)), "at": at})
 
 
 async def save(connection: Connection, visits: Sequence[Visit], at: datetime) -> None:

@@ -20,7 +20,8 @@ insert into visits (
     visit_id, source_patient, person, hospital, live, state, arrived_at, arrived_offset,
     arrived_repeated, received_at, late, fresh, provisional, restricted, department, site_ods,
     admission_method, mode_of_arrival, reason, also, also_restricted, acuity, departed_at,
-    departed_offset, departed_repeated, discharge_destination, birth, location_shielded, changed_at
+    departed_offset, departed_repeated, discharge_destination, birth, location_shielded, heard_until,
+    changed_at
 )
 select * from unnest(
     %(visit_id)s::uuid[], %(source_patient)s::text[], %(person)s::text[], %(hospital)s::text[],
@@ -32,7 +33,7 @@ select * from unnest(
     %(also_restricted)s::boolean[], %(acuity)s::text[], %(departed_at)s::timestamptz[],
     %(departed_offset)s::integer[], %(departed_repeated)s::boolean[],
     %(discharge_destination)s::text[], %(birth)s::boolean[], %(location_shielded)s::boolean[],
-    %(changed_at)s::timestamptz[])
+    %(heard_until)s::timestamptz[], %(changed_at)s::timestamptz[])
 on conflict (visit_id) do update set
     source_patient = excluded.source_patient, person = excluded.person,
     hospital = excluded.hospital, live = excluded.live, state = excluded.state,
@@ -46,7 +47,7 @@ on conflict (visit_id) do update set
     departed_at = excluded.departed_at, departed_offset = excluded.departed_offset,
     departed_repeated = excluded.departed_repeated,
     discharge_destination = excluded.discharge_destination, birth = excluded.birth,
-    location_shielded = excluded.location_shielded, changed_at = excluded.changed_at
+    location_shielded = excluded.location_shielded, heard_until = excluded.heard_until, changed_at = excluded.changed_at
 
 -- name: persons_of_visits
 select person from visits where visit_id = any(%(visit_ids)s::uuid[]) and person is not null
@@ -61,3 +62,20 @@ union
 select * from visits where also = any(%(persons)s::text[])
 union
 select * from visits where visit_id = any(%(visit_ids)s::uuid[])
+
+-- name: put_hidden
+insert into hidden_patients (source_patient, hidden_at)
+select one, %(at)s from unnest(%(patients)s::text[]) as given (one)
+on conflict (source_patient) do nothing
+
+-- name: hidden
+select source_patient from hidden_patients where source_patient = any(%(patients)s::text[])
+
+-- name: persons_of_patients
+select person from visits where source_patient = any(%(patients)s::text[]) and person is not null
+union
+select also as person from visits where source_patient = any(%(patients)s::text[]) and also is not null
+
+-- name: hide
+update visits set location_shielded = true, changed_at = %(at)s
+where source_patient = any(%(patients)s::text[]) and not location_shielded

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -41,14 +41,17 @@ PAUSE_POLL_SECONDS = 2.0
 
 log = telemetry.get_logger()
 
+_Records = dict[TopicPartition, list[ConsumerRecord]]
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What makes a worker: names, and the one function that brings a batch to safety.
 
-    `group` and `topics` are without namespace. `process` gets the records of one or more
-    partitions, each partition's in the order of its log; it returns when all are safe, raises
-    `TransientError` if it should be called again with the same batch, anything else for poison.
+    `group` and `topics` are without namespace; the first topic goes before the others.
+    `process` gets the records of one or more partitions, each partition's in the order of its log;
+    it returns when all are safe, raises `TransientError` if it should be called again with the same
+    batch, anything else for poison.
     """
 
     name: str
@@ -172,7 +175,7 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
         while not self._closing:
             # Between the end of `getmany` and `_work` nothing else runs: no revocation can fall
             # between taking a batch and knowing that one is in hand
-            records = await self._getmany()
+            records = await self._take()
             if not records or self._closing:
                 continue
             work = self._work = asyncio.ensure_future(self._see_through(records))
@@ -181,10 +184,32 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
             if not work.cancelled():
                 work.result()
 
-    async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _take(self) -> _Records:
+        """The next batch: what is there of the first topic, and a little of the others beside it,
+        so that a heap of flags delays no arrival and is delayed by none.
+        """
+        if len(self._stage.topics) == 1:
+            return await self._getmany(POLL_MS, self._limits.max_batch)
+        first = qualified(self._settings, self._stage.topics[0])
+        ours = self._consumer.assignment()
+        foremost = [tp for tp in ours if tp.topic == first]
+        others = [tp for tp in ours if tp.topic != first]
+        few = min(self._limits.max_batch, self._limits.max_background)
+        # Without a time to wait neither call lets anything else run, once the first has begun to
+        # take; and a failure of the second is logged there, so that what is taken is not lost
+        records: _Records = {}
+        if foremost:
+            records = await self._getmany(0, self._limits.max_batch, foremost)
+        if others:
+            records |= await self._getmany(0, few, others)
+        return records or await self._getmany(POLL_MS, few)
+
+    async def _getmany(
+        self, wait_ms: int, at_most: int, of: Sequence[TopicPartition] = ()
+    ) -> _Records:
         try:
-            records: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                timeout_ms=POLL_MS, max_records=self._limits.max_batch
+            records: _Records = await self._consumer.getmany(
+                *of, timeout_ms=wait_ms, max_records=at_most
             )
         except KafkaError as error:
             if not error.retriable:
@@ -193,7 +218,8 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
                     "see `halyard doctor`."
                 ) from None
             log.warning("poll_failed", stage=self._stage.name, error=telemetry.describe(error))
-            await asyncio.sleep(POLL_MS / 1000)
+            if wait_ms:
+                await asyncio.sleep(wait_ms / 1000)
             return {}
         return records
 

@@ -23,6 +23,7 @@ import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import logs
 from tests.support.keeper import Keeper, KeptServices
 from tests.support.services import Database, DatabaseServer, KafkaServer, Services
 
@@ -66,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
             given_kafka=given.get(_GIVEN_KAFKA), given_database=given.get(_GIVEN_DATABASE)
         )
     config.stash[_GIVEN] = given
+    logs.plain()
     # Refused connections are part of many tests; the client's own lines say nothing new.
     logging.getLogger("kafka").setLevel(logging.ERROR)
 

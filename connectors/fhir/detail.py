@@ -61,8 +61,20 @@ def visit_detail(
 
 
 def is_shielded(encounter: Json) -> bool:
-    """Whether the Encounter carries the hub's shielding extension, set."""
-    return extension(encounter, LOCATION_SHIELDED).get("valueBoolean") is True
+    """Whether the Encounter carries the hub's shielding extension; any value but false is set."""
+    return any(
+        _is_set(one)
+        for one in objs(encounter, "extension")
+        if text(one, "url") == LOCATION_SHIELDED
+    )
+
+
+def _is_set(one: Json) -> bool:
+    values = [value for name, value in one.items() if name.startswith("value")]
+    return not any(
+        value is False or (isinstance(value, str) and value.strip().lower() == "false")
+        for value in values
+    )
 
 
 def _coded(one: Json) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from connectors.fhir import outcomes
+from connectors.fhir import outcomes, validation
 from connectors.fhir.mapping import to_attendances
 from connectors.fhir.messages import Limits, Refusal, read_message
 from connectors.fhir.outcomes import RULES, Issue
@@ -29,8 +29,8 @@ from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
 from stores.directory import Directory, Feed
 
 HEAD_BYTES: Final = 65_536
-# A larger body is read beside the event loop, so that no other sender waits for it
-_IN_LOOP_BYTES: Final = 32_768
+# Messages are read beside the event loop, so that no other sender waits; more at once gain nothing
+_READERS: Final = 2
 _RECORD_OVERHEAD: Final = 4_096  # key, headers and the batch around a value
 
 _log = get_logger()
@@ -69,13 +69,13 @@ class Intake:
         self.clock = clock
         self.max_bytes = settings.fhir.max_message_bytes
         self._limits = Limits(settings.fhir.max_entries, settings.fhir.max_depth)
+        self._readers = asyncio.Semaphore(_READERS)
+        validation.warm()
         self._max_value = settings.kafka.max_record_bytes - _RECORD_OVERHEAD
 
     async def take(self, arrived: Arrived) -> Answer:
         """Take one message in; the answer says what became of it."""
-        if len(arrived.body) <= _IN_LOOP_BYTES:
-            message = read_message(arrived.body, self._limits)
-        else:
+        async with self._readers:
             message = await asyncio.to_thread(read_message, arrived.body, self._limits)
         feed = self._directory.fhir_feed(arrived.organisation, message.endpoint or None)
         if feed is None and not (isinstance(message, Refusal) and message.endpoint is None):

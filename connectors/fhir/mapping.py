@@ -22,6 +22,7 @@ from connectors.fhir.persons import Identifiers, identifiers, is_confidential, p
 from connectors.fhir.view import Json, obj, objs, text
 from connectors.hl7v2.merges import INCOMPLETE as MERGE_INCOMPLETE
 from connectors.hl7v2.persons import bounded
+from connectors.persons import key_names, shared_local_id
 from halyard.ids import derive
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported, Moment, VisitDetail, VisitEventKind
@@ -30,6 +31,9 @@ from stores.directory import ArrivalRule, Feed
 _INPATIENT: Final = "I"
 _ENDED_BY_STATUS: Final = frozenset({"cancelled", "entered-in-error"})
 _LEAVING: Final = frozenset({VisitEventKind.DISCHARGE})
+_BEGINNING: Final = frozenset(
+    {VisitEventKind.REGISTER, VisitEventKind.ADMIT, VisitEventKind.PRE_ADMIT}
+)
 
 
 @dataclass(slots=True)
@@ -46,12 +50,15 @@ class _Times:
 def to_attendances(
     message: Parsed, *, feed: Feed, rule: ArrivalRule, keys: Keys, received_at: datetime
 ) -> tuple[AttendanceReported, ...]:
-    """The events that `message` reports: one, and for a newborn one of the mother it names."""
+    """The events that `message` reports: one; for a newborn a second, of the mother it names; of a
+    merge one for each patient who is retired.
+    """
     marks = list(message.marks)
     patient = message.patient.content
     encounter = message.encounter.content if message.encounter else {}
     claim, own = person_claim(patient, marks)
-    shielded = is_shielded(encounter) or is_confidential(patient)
+    labelled = is_confidential(message.bundle, message.header, encounter, patient)
+    shielded = labelled or is_shielded(encounter)
     if shielded:
         marks.append("location-shielded")
         claim = replace(claim, postcode=None)
@@ -69,8 +76,13 @@ def to_attendances(
     message_id = _message_id(message, marks)
     digest = keys.digest(message.body)
     visit = _visit(encounter)
-    # who names nobody at all stands alone, or all such events would share one key
-    names = (own.local_key, visit or (None if claim.nhs_number else digest), claim.nhs_number)
+    names = key_names(
+        local_id=own.local_id,
+        local_key=own.local_key,
+        visit=visit,
+        number=claim.nhs_number,
+        digest=digest,
+    )
     source_patient = keys.source_patient(feed.source, *names)
     if visit is None and message.encounter is not None:
         marks.append("visit-number-missing:Encounter.identifier")
@@ -103,7 +115,8 @@ def to_attendances(
         died_at=told.died,
     )
     if event.kind is VisitEventKind.MERGE:
-        first = _merged(message, first, own, keys, marks)
+        merged = _merged(message, first, own, keys, marks)
+        return tuple(replace(one, marks=tuple(dict.fromkeys(marks))) for one in merged)
     second = birth(message, first, own, visit=visit, keys=keys, marks=marks)
     first = replace(first, marks=tuple(dict.fromkeys(marks)))
     return (first,) if second is None else (first, second)
@@ -151,7 +164,9 @@ def _times(
     if died and died.utc > received_at + times.CLOCK_AHEAD:
         died = None
         marks.append("death-time-implausible:Patient.deceasedDateTime")
-    occurred = stated or (ended if event.kind in _LEAVING else None) or started
+    # the visit's start is the time of what began it, and of nothing that came later
+    own = ended if event.kind in _LEAVING else started if event.kind in _BEGINNING else None
+    occurred = stated or own
     occurred, recorded, sent = times.plausible(occurred, recorded, sent, received_at, marks)
     return _Times(occurred, recorded, sent, ended, died)
 
@@ -189,51 +204,62 @@ def _message_id(message: Parsed, marks: list[str]) -> str:
 def _visit(encounter: Json) -> str | None:
     """The visit's number with its system; two systems may both count from 1."""
     for one in sorted(objs(encounter, "identifier"), key=lambda one: text(one, "use") == "old"):
-        if text(one, "value"):
-            return f"{text(one, 'system')}^{text(one, 'value')}"
+        value = text(one, "value")
+        if value and not shared_local_id(value):  # "0", "UNKNOWN": many people's, no visit's
+            return f"{text(one, 'system')}^{value}"
     return None
 
 
-def _retired(message: Parsed) -> Identifiers | None:
-    """Whom the patient replaces: ``link`` of type replaces, to a Patient of the message or by
-    identifier; or a Patient of the message who says ``replaced-by``.
+def _retired(message: Parsed) -> list[Identifiers]:
+    """Whom the patient replaces: each ``link`` of type replaces, to a Patient of the message or by
+    identifier; and each Patient of the message who says ``replaced-by`` (them, as far as told).
     """
     survivor = message.patient.content
+    found = []
     for link in objs(survivor, "link"):
         if text(link, "type") == "replaces":
             other = obj(link, "other")
-            found = message.resolve(other, survivor)
-            return identifiers(found or {"identifier": [obj(other, "identifier")]})
+            named = message.resolve(other, survivor)
+            found.append(identifiers(named or {"identifier": [obj(other, "identifier")]}))
     for one in message.of_kind("Patient"):
-        if one.content is not survivor and any(
-            text(link, "type") == "replaced-by" for link in objs(one.content, "link")
-        ):
-            return identifiers(one.content)
-    return None
+        for link in objs(one.content, "link"):
+            by = message.resolve(obj(link, "other"), one.content) or survivor
+            if text(link, "type") == "replaced-by" and by is survivor is not one.content:
+                found.append(identifiers(one.content))
+    return found
 
 
 def _merged(
     message: Parsed, event: AttendanceReported, own: Identifiers, keys: Keys, marks: list[str]
-) -> AttendanceReported:
-    """`event` with the keys that the retired patient's own events had; not used if there is none,
-    or if it is the survivor.
+) -> list[AttendanceReported]:
+    """`event` once for each patient who is retired, with the keys that their own events had; once
+    and not used if there is none but the survivor. The first keeps the event's own id.
     """
-    gone = _retired(message)
-    number = next(iter(gone.numbers), None) if gone else None
-    if gone is None or (gone.local_id is None and number is None):
-        broken = "merge-incomplete"
-    else:
+    found: dict[str, AttendanceReported] = {}
+    broken: list[str] = []
+    for gone in _retired(message):
+        number = next(iter(gone.numbers), None)
         names = (gone.local_as(own), None, number)
+        if not any(names):
+            broken.append("merge-incomplete")
+            continue
         retired = keys.source_patient(event.source, *names)
-        if retired != event.source_patient:
-            return replace(
+        if retired == event.source_patient:
+            broken.append("merge-of-one")
+        elif retired not in found:
+            event_id = derive("attendance-merge", str(event.event_id), len(found))
+            found[retired] = replace(
                 event,
+                event_id=event_id if found else event.event_id,
                 merged_person=keys.source_person(event.source, *names),
                 merged_patient=retired,
             )
-        broken = "merge-of-one"
-    marks.append(f"{broken}:Patient.link")
-    return replace(event, kind=VisitEventKind.NOT_USED, arrival_rule=MERGE_INCOMPLETE)
+    if not found and not broken:
+        broken.append("merge-incomplete")
+    marks.extend(f"{one}:Patient.link" for one in broken)
+    if found:
+        return list(found.values())
+    return [replace(event, kind=VisitEventKind.NOT_USED, arrival_rule=MERGE_INCOMPLETE)]
 
 
 def _day(encounter: Json, told: _Times, received_at: datetime) -> str:

@@ -1,22 +1,28 @@
 """From bytes to a FHIR message: which event, which encounter, which patient. Pure; never raises.
 
-Refused is what cannot be read (no JSON, no message Bundle, no FHIR R4) or not be attributed (no
-event that is known, nobody it is about). Everything else odd is for `connectors.fhir.mapping`.
+Refused is what cannot be read (no JSON, no message Bundle, a broken frame) or not be attributed (no
+event that is known, nobody it is about). What else is not FHIR R4 is a mark, and everything odd in
+what is read is for `connectors.fhir.mapping`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
 from connectors.fhir import validation
-from connectors.fhir.events import WITHOUT_ENCOUNTER, VisitEvent, visit_event
-from connectors.fhir.outcomes import Issue
+from connectors.fhir.events import VisitEvent, visit_event
+from connectors.fhir.outcomes import MAX_ISSUES, Issue
+from connectors.fhir.resources import Placed, placed, resolve
+from connectors.fhir.subjects import encounter_of, patient_of
 from connectors.fhir.view import Coding, Json, coding, codings, obj, objs, text
 from schemas.events import VisitEventKind
 
+MAX_MERGES: Final = 16
+"""Patients whom one message may retire."""
 _BOM: Final = b"\xef\xbb\xbf"
 _FALLBACK: Final = "windows-1252"
 # C0 but TAB, LF and CR: no text of a person, and PostgreSQL takes no NUL
@@ -25,24 +31,13 @@ _CONTROLS: Final = {code: "\ufffd" for code in range(32) if code not in (9, 10, 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a message may have at most."""
+    """What a message may have at most. `elements` are the values of its JSON, arrays and objects
+    too: judging them is what a message costs, and a small body may hold very many.
+    """
 
     entries: int = 100
     depth: int = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A resource of the Bundle and where it stands."""
-
-    place: str
-    full_url: str = field(repr=False)
-    content: Json = field(repr=False)
-
-    @property
-    def kind(self) -> str:
-        """Its resourceType."""
-        return text(self.content, "resourceType")
+    elements: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,7 @@ class Parsed:
 
     def resolve(self, reference: Json, within: Json | None = None) -> Json:
         """The resource that a Reference names, if it is in the message; else empty."""
-        found = _resolve(self.resources, reference, within)
+        found = resolve(self.resources, reference, within)
         return found.content if found else {}
 
 
@@ -94,8 +89,8 @@ def read_message(body: bytes, limits: Limits = Limits()) -> Parsed | Refusal:
     bundle, charset = _json(body, marks)
     if not isinstance(bundle, dict):
         return Refusal((Issue("not-json", ""),))
-    if _too_deep(bundle, limits.depth):
-        return Refusal((Issue("too-deep", "Bundle"),))
+    if too_much := _too_much(bundle, limits):
+        return Refusal((Issue(too_much, "Bundle"),))
     if b"\\u00" in body:
         bundle = _without_controls(bundle, marks)
     entries = bundle.get("entry")
@@ -105,7 +100,7 @@ def read_message(body: bytes, limits: Limits = Limits()) -> Parsed | Refusal:
         or not isinstance(entries, list)
     ):
         return Refusal((Issue("not-a-message", "Bundle"),))
-    resources = tuple(_placed(entries[: limits.entries]))
+    resources = placed(entries[: limits.entries])
     headers = [one for one in resources if one.kind == "MessageHeader"]
     header = headers[0].content if headers else {}
     endpoint = text(header, "source", "endpoint") or None
@@ -120,12 +115,15 @@ def read_message(body: bytes, limits: Limits = Limits()) -> Parsed | Refusal:
     event = visit_event(_event(header), tuple(codings(obj(header, "reason"))))
     if event is None:
         return Refusal((Issue("event-unknown", f"{headers[0].place}.event"),), endpoint)
-    encounter = _encounter(resources, header, event)
+    encounter = encounter_of(resources, header, event)
     if isinstance(encounter, Issue):
         return Refusal((encounter,), endpoint)
-    patient = _patient(resources, header, encounter, event, marks)
+    patient = patient_of(resources, header, encounter, event, marks)
     if isinstance(patient, Issue):
         return Refusal((patient,), endpoint)
+    if event.kind is VisitEventKind.MERGE and _links(resources, patient) > MAX_MERGES:
+        return Refusal((Issue("too-many-merges", f"{patient.place}.link"),), endpoint)
+    _mark_oddities(resources, marks)
     return Parsed(
         event=event,
         endpoint=endpoint or "",
@@ -160,19 +158,22 @@ def _json(body: bytes, marks: list[str]) -> tuple[Any, str]:
     return None, "utf-8"
 
 
-def _too_deep(node: Any, limit: int) -> bool:
-    level = [node]
-    for _ in range(limit + 1):
+def _too_much(node: Json, limits: Limits) -> str | None:
+    """The rule that the number of elements or their depth breaks; None if neither does."""
+    level: list[Any] = [node]
+    elements = 0
+    for _ in range(limits.depth + 1):
         deeper: list[Any] = []
         for one in level:
-            if isinstance(one, dict):
-                deeper.extend(value for value in one.values() if isinstance(value, dict | list))
-            elif isinstance(one, list):
-                deeper.extend(value for value in one if isinstance(value, dict | list))
+            elements += len(one)
+            values = one.values() if isinstance(one, dict) else one
+            deeper.extend(value for value in values if isinstance(value, dict | list))
+        if elements > limits.elements:
+            return "too-many-elements"
         if not deeper:
-            return False
+            return None
         level = deeper
-    return True
+    return "too-deep"
 
 
 def _without_controls(node: Any, marks: list[str]) -> Any:
@@ -189,30 +190,39 @@ def _without_controls(node: Any, marks: list[str]) -> Any:
     return node
 
 
-def _placed(entries: list[Any]) -> list[Placed]:
-    found = []
-    for number, entry in enumerate(entries):
-        resource = obj(entry, "resource")
-        if resource:
-            place = f"Bundle.entry[{number}].resource"
-            found.append(Placed(place, text(entry, "fullUrl"), resource))
-    return found
-
-
-def _problems(bundle: Json, entries: list[Any], resources: tuple[Placed, ...]) -> tuple[Issue, ...]:
-    """What is not FHIR R4: the Bundle around its resources first, then each of them."""
-    around = [
-        {name: value for name, value in one.items() if name != "resource" or not obj(one, name)}
-        if isinstance(one, dict)
-        else one
-        for one in entries
-    ]
+def _problems(bundle: Json, entries: list[Any], resources: Sequence[Placed]) -> tuple[Issue, ...]:
+    """What refuses the message: findings in Bundle and MessageHeader, and what of Encounter and
+    Patient has a shape in which nobody could be read.
+    """
     # an entry that held nothing but its resource would be empty
-    sound = [one or {"fullUrl": "urn:uuid:entry"} for one in around]
-    found = validation.problems({**bundle, "entry": sound}, "Bundle")
+    around = [_around(one) or {"fullUrl": "urn:uuid:entry"} for one in entries]
+    found = validation.problems({**bundle, "entry": around}, "Bundle")
     for one in resources:
-        found += validation.problems(one.content, one.place)
+        if one.kind == "MessageHeader":
+            found += validation.problems(one.content, one.place)
+        else:
+            found += validation.unreadable(one.content, one.place)
     return found
+
+
+def _around(entry: Any) -> Any:
+    """An entry without what is judged by itself or not at all."""
+    if not isinstance(entry, dict):
+        return entry
+    kept = {name: one for name, one in entry.items() if name != "resource" or not obj(entry, name)}
+    response = obj(entry, "response")
+    if response:
+        kept["response"] = {name: one for name, one in response.items() if name != "outcome"}
+    return kept
+
+
+def _mark_oddities(resources: Sequence[Placed], marks: list[str]) -> None:
+    """A mark for each element elsewhere that is not FHIR R4, as far as they are told."""
+    found: list[Issue] = []
+    for one in resources:
+        if one.kind != "MessageHeader" and len(found) < MAX_ISSUES:
+            found.extend(validation.problems(one.content, one.place))
+    marks.extend(f"{one.rule}:{one.place}" for one in found[:MAX_ISSUES])
 
 
 def _event(header: Json) -> Coding:
@@ -220,82 +230,10 @@ def _event(header: Json) -> Coding:
     return Coding(uri, "") if uri else coding(obj(header, "eventCoding"))
 
 
-def _focused(resources: tuple[Placed, ...], header: Json, kind: str) -> list[Placed]:
-    """The resources of `kind` that the header puts into focus, else all of the Bundle."""
-    there = [one for one in resources if one.kind == kind]
-    focused = [_resolve(resources, one, header) for one in objs(header, "focus")]
-    return [one for one in focused if one is not None and one.kind == kind] or there
-
-
-def _encounter(
-    resources: tuple[Placed, ...], header: Json, event: VisitEvent
-) -> Placed | Issue | None:
-    found = _focused(resources, header, "Encounter")
-    if len(found) == 1:
-        return found[0]
-    if event.kind in WITHOUT_ENCOUNTER:
-        return None
-    return Issue("encounter-ambiguous" if found else "encounter-missing", "Bundle.entry")
-
-
-def _patient(
-    resources: tuple[Placed, ...],
-    header: Json,
-    encounter: Placed | None,
-    event: VisitEvent,
-    marks: list[str],
-) -> Placed | Issue:
-    subject = obj(encounter.content, "subject") if encounter else {}
-    found = _subject(resources, header, encounter, event)
-    if len(found) > 1:
-        return Issue("patient-ambiguous", "Bundle.entry")
-    if not found:
-        logical = obj(subject, "identifier")
-        if encounter is None or not text(logical, "value"):
-            return Issue("patient-missing", "Bundle.entry")
-        marks.append("patient-by-identifier-alone")
-        alone: Json = {"resourceType": "Patient", "identifier": [logical]}
-        return Placed(f"{encounter.place}.subject", "", alone)
-    patient = found[0]
-    named = any(patient.content.get(name) for name in ("identifier", "name", "birthDate"))
-    if not named and not (encounter and objs(encounter.content, "identifier")):
-        return Issue("patient-unidentifiable", patient.place)
-    if text(subject, "reference") and _resolve(resources, subject, None) is None:
-        marks.append("subject-unresolved:Encounter.subject")
-    return patient
-
-
-def _subject(
-    resources: tuple[Placed, ...], header: Json, encounter: Placed | None, event: VisitEvent
-) -> list[Placed]:
-    if encounter is not None:
-        named = _resolve(resources, obj(encounter.content, "subject"), encounter.content)
-        if named is not None and named.kind == "Patient":
-            return [named]
-    found = _focused(resources, header, "Patient")
-    if len(found) > 1 and event.kind is VisitEventKind.MERGE:
-        # who stays says whom it replaces
-        return [
-            one
-            for one in found
-            if any(text(link, "type") == "replaces" for link in objs(one.content, "link"))
-        ] or found
-    return found
-
-
-def _resolve(resources: tuple[Placed, ...], reference: Json, within: Json | None) -> Placed | None:
-    wanted = text(reference, "reference").partition("/_history/")[0]
-    if not wanted:
-        return None
-    if wanted.startswith("#"):
-        for one in objs(within, "contained"):
-            if text(one, "id") == wanted[1:]:
-                return Placed("Bundle.entry.resource.contained", "", one)
-        return None
-    for placed in resources:
-        own = f"{placed.kind}/{text(placed.content, 'id')}"
-        if wanted in (placed.full_url, own):
-            return placed
-        if "/" in wanted and placed.full_url.endswith(f"/{wanted}"):
-            return placed
-    return None
+def _links(resources: Sequence[Placed], patient: Placed) -> int:
+    """How many patients a merge may retire."""
+    return sum(text(link, "type") == "replaces" for link in objs(patient.content, "link")) + sum(
+        one.kind == "Patient"
+        and any(text(link, "type") == "replaced-by" for link in objs(one.content, "link"))
+        for one in resources
+    )

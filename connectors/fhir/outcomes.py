@@ -36,6 +36,9 @@ RULES: Final = {
     "broke-off": Rule(400, "incomplete", "The body broke off or stalled; send it again, whole."),
     "not-json": Rule(400, "structure", "Send the message as one JSON object."),
     "too-deep": Rule(400, "structure", "Nest elements less deeply."),
+    "too-many-elements": Rule(
+        400, "too-costly", "Send the visit without so much else; a message may have 5,000 elements."
+    ),
     "not-a-message": Rule(
         400, "structure", "Send a Bundle of type message with its resources in `entry`."
     ),
@@ -48,7 +51,6 @@ RULES: Final = {
         400, "structure", "FHIR R4 has no element of a name that stands here; take it out."
     ),
     "element-invalid": Rule(400, "invalid", "Send this element as FHIR R4 defines it."),
-    "resource-unknown": Rule(400, "structure", "FHIR R4 has no resource of this type."),
     "unknown-feed": Rule(
         403,
         "forbidden",
@@ -61,12 +63,17 @@ RULES: Final = {
     "encounter-ambiguous": Rule(
         422, "multiple-matches", "Name the Encounter in MessageHeader.focus; there are several."
     ),
-    "patient-missing": Rule(422, "required", "Send the Patient whom the message is about."),
+    "patient-missing": Rule(
+        422, "required", "Send the Patient whom the message is about, or their identifier."
+    ),
     "patient-ambiguous": Rule(
         422, "multiple-matches", "Name the Patient in Encounter.subject; there are several."
     ),
     "patient-unidentifiable": Rule(
         422, "required", "Send an identifier, a name or a birth date, or a visit's identifier."
+    ),
+    "too-many-merges": Rule(
+        422, "too-costly", "Send one message for each 16 patients who are replaced."
     ),
     "broker-away": Rule(503, "transient", "The hub could not store it; send it again in a moment."),
 }

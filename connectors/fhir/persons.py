@@ -12,8 +12,7 @@ from typing import Final
 from connectors.fhir.times import iso_date
 from connectors.fhir.view import Json, codings, extension, obj, objs, text, texts
 from connectors.hl7v2.persons import bounded
-from halyard import nhs_number
-from halyard.nhs_number import NhsNumberOutcome
+from connectors.persons import shared_local_id, usable_number
 from schemas.events import NhsNumberStatus, PersonClaim
 
 NHS_NUMBER_SYSTEMS: Final = frozenset(
@@ -38,9 +37,6 @@ _NAME_USES: Final = ("official", "usual", "", "temp", "nickname", "old", "maiden
 _ADDRESS_USES: Final = ("home", "", "temp", "old", "work", "billing")
 _MAX_NAMES: Final = 8
 _MAX_OTHERS: Final = 4
-_UNUSABLE: Final = frozenset(
-    {NhsNumberOutcome.ABSENT, NhsNumberOutcome.MALFORMED, NhsNumberOutcome.BAD_CHECK_DIGIT}
-)
 
 
 @dataclass(slots=True)
@@ -65,17 +61,21 @@ class Identifiers:
 
     def local_as(self, own: Identifiers) -> str | None:
         """The key of another patient of the message whose own identifiers are `own`: one without
-        a system has theirs, by which that patient was known before.
+        a system has theirs, by which that patient was known before. None if the id may be shared.
         """
-        if self.local_id is None or self.system:
+        if self.local_id is None or shared_local_id(self.local_id):
+            return None
+        if self.system:
             return self.local_key
         return f"{own.system}^{self.local_id}"
 
 
 def identifiers(person: Json) -> Identifiers:
-    """What ``identifier`` of `person` says; identifiers of use ``old`` come last."""
+    """What ``identifier`` of `person` says; identifiers of use ``old`` come last, and a local id
+    that is nobody's (UNKNOWN) is one only if there is no other.
+    """
     found = Identifiers()
-    rank = 9
+    rank = (True, 9)
     for one in sorted(objs(person, "identifier"), key=lambda one: text(one, "use") == "old"):
         value = text(one, "value")
         kinds = {coding.code.upper() for coding in codings(obj(one, "type"))}
@@ -84,12 +84,12 @@ def identifiers(person: Json) -> Identifiers:
             # a status may stand without a number: postponed, not present
             found.status = found.status or _status_code(one)
             if value:
-                usable = nhs_number.parse(value, profile="test").outcome not in _UNUSABLE
-                (found.numbers if usable else found.suspect).append(value)
+                number = usable_number(value)
+                (found.numbers if number else found.suspect).append(number or value)
             continue
         if not value:
             continue
-        own = 0 if kinds & _LOCAL_TYPES else 1
+        own = (shared_local_id(value), 0 if kinds & _LOCAL_TYPES else 1)
         if own < rank and text(one, "use") != "old":
             rank, found.local_id, found.system = own, value, system
     return found
@@ -128,9 +128,25 @@ def person_claim(patient: Json, marks: list[str]) -> tuple[PersonClaim, Identifi
     return claim, found
 
 
-def is_confidential(patient: Json) -> bool:
-    """Whether the sender labels the record restricted (v3-Confidentiality R or V)."""
-    return any(text(one, "code") in _CONFIDENTIAL for one in objs(patient, "meta", "security"))
+def identifies(identifier: Json, person: Json) -> bool:
+    """Whether `person` carries `identifier`: the same NHS number, or value of the same system."""
+    wanted, there = identifiers({"identifier": [identifier]}), identifiers(person)
+    if wanted.numbers:
+        return wanted.numbers[0] in there.numbers
+    value, system = text(identifier, "value"), text(identifier, "system").rstrip("/")
+    return any(
+        text(one, "value") == value and text(one, "system").rstrip("/") == system
+        for one in objs(person, "identifier")
+    )
+
+
+def is_confidential(*resources: Json) -> bool:
+    """Whether the sender labels any of `resources` restricted (v3-Confidentiality R or V)."""
+    return any(
+        text(label, "code").upper() in _CONFIDENTIAL
+        for one in resources
+        for label in objs(one, "meta", "security")
+    )
 
 
 def mothers(related: list[Json]) -> list[Json]:

@@ -19,6 +19,7 @@ rule                  code   0357         when
 ``unknown-feed``      AR     207          MSH-3, MSH-4 and address are no feed of the directory
 ``oversize``          AR     207          larger than the hub takes: not a matter of content
 ``batch-size``        AR     207          more messages in one frame than the hub takes
+``merges``            AR     207          more merges in one message than the hub takes
 ``broker-away``       AR     207          only for a feed that asks for it; else no answer at all
 ====================  =====  ===========  ======================================================
 
@@ -121,6 +122,10 @@ PROBLEMS: Final = {
     "batch-size": (
         AckCode.REJECT,
         Problem("batch-size", "More messages in one frame than this receiver takes", "BHS"),
+    ),
+    "merges": (
+        AckCode.REJECT,
+        Problem("merges", "More merges in one message than this receiver takes; split it", "MRG"),
     ),
     "broker-away": (
         AckCode.REJECT,
@@ -299,11 +304,14 @@ def _escaped(text: str, d: Delimiters) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What a receiver answered: MSA-1, MSA-2, and its words (MSA-3 or ERR-8)."""
+    """What a receiver answered: MSA-1, MSA-2, its words (MSA-3 or ERR-8), and the HL7 error codes
+    (table 0357) of its ERR segments.
+    """
 
     code: str
     control_id: str
     text: str
+    errors: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -339,4 +347,6 @@ def parse_ack(answer_bytes: bytes, request: bytes | None = None) -> Ack:
                 rule="control-id",
             )
     text = message.get("MSA-3") or message.get("ERR-8")
-    return Ack(code=msa.text(1), control_id=msa.text(2), text=text)
+    # from 2.5 in ERR-3, before in ERR-1.4
+    errors = [err.text(3, 1) or err.text(1, 4, 1) for err in message.segments("ERR")[:8]]
+    return Ack(msa.text(1), msa.text(2), text, tuple(one.strip() for one in errors if one))

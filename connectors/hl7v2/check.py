@@ -45,6 +45,7 @@ HUB_RULES: Final = {
     "unknown-feed": Rule(
         _ERROR, HUB, "MSH-3 and MSH-4 are not the feed's in the directory; it is refused."
     ),
+    "merges": Rule(_ERROR, HUB, "Send at most 16 merges in one message; it is refused."),
     "trigger-none": Rule(
         _ERROR, HUB, "Neither MSH-9.2 nor EVN-1 says what happened: stored, never used."
     ),
@@ -74,6 +75,9 @@ HUB_RULES: Final = {
     "birth-date-missing": Rule(_WARNING, HUB, "No birth date: the person cannot be traced."),
     "birth-date-invalid": Rule(_WARNING, HUB, "There is no such day; the person is not traced."),
     "gender-unknown-code": Rule(_WARNING, HUB, "PID-8 is 1, 2, 9, 0 (or M, F, O, U)."),
+    "patient-class-unknown": Rule(
+        _WARNING, HUB, "PV1-2 is no code of table 0004; the arrival rule may not know it."
+    ),
     "identity-unknown": Rule(_INFO, HUB, "PID-31 says the identity is unknown: names not used."),
     "mother-number-invalid": Rule(_WARNING, HUB, "The mother's NHS number cannot be one."),
     "death-contradicted": Rule(_WARNING, HUB, "PID-29 and PID-30 contradict each other."),
@@ -84,10 +88,13 @@ HUB_RULES: Final = {
     ),
     "merge-incomplete": Rule(_WARNING, HUB, "MRG-1 names no retired identifier: nothing merged."),
     "merge-of-one": Rule(_WARNING, HUB, "MRG-1 and PID-3 are the same: nothing merged."),
-    "merges-cut": Rule(_WARNING, HUB, "More merges in one message than are taken."),
+    "repetitions-cut": Rule(_WARNING, HUB, "Only the first 64 repetitions are looked at."),
     "visit-number-missing": ITK_RULES["visit-number-missing"],
     "text-cut": Rule(_INFO, HUB, "Longer than the event takes; the message is kept whole."),
     "control-characters": Rule(_WARNING, HUB, "Control characters in text; U+FFFD stands in."),
+    "charset-declared-otherwise": Rule(
+        _WARNING, HUB, "The bytes are UTF-8 and MSH-18 says otherwise; read as UTF-8."
+    ),
     "charset-fallback": Rule(
         _WARNING, HUB, "Bytes that MSH-18 does not allow; read as the feed's fallback."
     ),
@@ -117,6 +124,7 @@ _PLACES: Final = {
     "birth-date-missing": "PID-7",
     "birth-date-invalid": "PID-7",
     "gender-unknown-code": "PID-8",
+    "patient-class-unknown": "PV1-2",
     "identity-unknown": "PID-31",
     "mother-number-invalid": "PID-21",
     "death-contradicted": "PID-30",
@@ -125,7 +133,6 @@ _PLACES: Final = {
     "location-shielding-unknown-code": "ZU8-4",
     "merge-incomplete": "MRG-1",
     "merge-of-one": "MRG-1",
-    "merges-cut": "MRG",
     "visit-number-missing": "PV1-19",
 }
 
@@ -176,11 +183,11 @@ def check(
     feed: Feed,
     rule: ArrivalRule,
     received_at: datetime,
-    feeds: tuple[Feed, ...] = (),
+    feeds: tuple[Feed, ...] | None = None,
 ) -> Report:
     """The report on one message as if `feed` had sent it.
 
-    `feeds`: of which MSH-3 and MSH-4 must name one (empty: any sender will do).
+    `feeds`: of which MSH-3 and MSH-4 must name one (None: any sender will do).
     """
     try:
         message = Message.parse(data, feed.fallback_charset)
@@ -191,7 +198,9 @@ def check(
     control_id = header.text(10)[:40]
     trigger = trigger[:20]
     profile = (*check_itk(message, trigger), *check_hl7(message, trigger))
-    if feeds and not any(_sends(one, header.text(3, 1), header.text(4, 1)) for one in feeds):
+    if feeds is not None and not any(
+        _sends(one, header.text(3, 1), header.text(4, 1)) for one in feeds
+    ):
         return _refused("unknown-feed", control_id, trigger, profile)
     try:
         events = to_attendances(

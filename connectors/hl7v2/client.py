@@ -28,7 +28,9 @@ class MllpError(TransientError):
 
 
 class ConnectionClosed(MllpError):
-    """The MLLP receiver closed the connection before it answered; connect and send again."""
+    """The MLLP receiver closed the connection before it answered; connect and send again. If it
+    closes each time, it may want TLS, or a certificate other than yours: see its log.
+    """
 
 
 class AnswerTimeout(MllpError):

@@ -63,6 +63,10 @@ class Connection(asyncio.BufferedProtocol):
         self._items: Iterator[Item] = iter(())
         self._peeked: Item | None = None
         self._slots: deque[_Slot] = deque()
+        self.opening: asyncio.Task[None] | None = None
+        """Makes the transport: with TLS, for as long as the handshake lasts."""
+        self.aborted = False
+        """Whether it was closed at once; its socket is for a moment still there."""
         self._transport: asyncio.Transport | None = None
         self._over = False  # the stream has ended: what is left of it is to be reported
         self._ending = False  # nothing more is read
@@ -219,10 +223,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close at once, answers in work are lost (the sender sends again)."""
-        self._closed = True
+        self._closed = self.aborted = True
         self._items, self._peeked = iter(()), None
         if self._transport is not None:
             self._transport.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
 
     # the work
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from connectors.hl7v2.er7 import Message, Segment
+from connectors.hl7v2.er7 import HL7_NULL, Message, Segment, part
 from connectors.hl7v2.persons import YES, bounded
 from connectors.hl7v2.times import read_moment
 from schemas.events import VisitDetail
 from stores.directory import Feed
 
 _MAX_FREE_TEXT: Final = 2_000
-_MAX_OBSERVATIONS: Final = 200  # of one message that are looked at
+_MAX_OBSERVATIONS: Final = 200  # OBX, and DG1, of one message that are looked at
 _NO: Final = frozenset({"", "N", "NO", "0", "F", "FALSE"})
 _VOID: Final = frozenset({"D", "N", "W", "X"})  # OBX-11: deleted, not asked, wrong, not obtained
+
+_CLASSES: Final = frozenset("BCEINOPRUW")  # HL7 table 0004, and W
 
 # HL7 table 0430; what is no code of it is shown as sent
 _MODES_OF_ARRIVAL: Final = {
@@ -33,15 +35,26 @@ _MODES_OF_ARRIVAL: Final = {
 
 
 def is_shielded(message: Message, marks: list[str]) -> bool:
-    """ZU8-4 (ITK): the place of this person is hidden. A code that is no "no" counts as yes."""
-    found = message.segments("ZU8")
-    said = found[0].text(4, 1).strip().upper() if found else ""
-    if said in _NO:
-        return False
-    marks.append("location-shielded")
-    if said not in YES:
-        marks.append("location-shielding-unknown-code")
-    return True
+    """ZU8-4 (ITK): the place of this person is hidden, if any ZU8, in any repetition, says so. A
+    code that is no "no" counts as yes.
+    """
+    hidden = False
+    different = {
+        part(raw, message.delimiters, 1)
+        for zu8 in message.segments("ZU8")
+        for raw in zu8.repetitions(4)
+    }
+    for raw in sorted(different - {HL7_NULL}):
+        said = message.decode(raw, "ZU8", 4).strip().upper()
+        if said in _NO:
+            continue
+        hidden = True
+        if said not in YES:
+            marks += ["location-shielded", "location-shielding-unknown-code"]
+            return True
+    if hidden:
+        marks.append("location-shielded")
+    return hidden
 
 
 def read_detail(message: Message, feed: Feed, marks: list[str], *, shielded: bool) -> VisitDetail:
@@ -50,6 +63,8 @@ def read_detail(message: Message, feed: Feed, marks: list[str], *, shielded: boo
     """
     pv1, pv2 = message.segment("PV1"), message.segment("PV2")
     complaint, acuity = _observed(message, feed, marks)
+    if (sent := pv1.text(2, 1).strip().upper()) and sent not in _CLASSES:
+        marks.append("patient-class-unknown")
     return VisitDetail(
         patient_class=bounded(pv1.text(2, 1).upper(), "PV1-2", marks, 20),
         admission_method=bounded(pv1.text(4, 1).upper(), "PV1-4", marks, 20),
@@ -80,7 +95,7 @@ def _diagnosis(message: Message, marks: list[str]) -> str | None:
 
     A final one (DG1-6 ``F``) is not why somebody came, and stays with the hospital.
     """
-    for dg1 in message.segments("DG1"):
+    for dg1 in message.segments("DG1")[:_MAX_OBSERVATIONS]:
         if dg1.text(6, 1).strip().upper() == "F":
             continue
         text = bounded(dg1.text(4, 1) or dg1.text(3, 2), "DG1-4", marks, _MAX_FREE_TEXT)

@@ -1,30 +1,20 @@
 """A lazy view over the bytes of an ER7 message (HL7 v2, chapter 2: "vertical bar" encoding).
 
 Nothing is split or decoded before it is asked for: a hospital message costs a few microseconds
-here. The bytes stay as they came; text is decoded field by field and never refused:
-
-=====================  ==========================================================================
-MSH-18                 decoded as
-=====================  ==========================================================================
-absent                 ASCII, else the feed's fallback
-``UNICODE``…           UTF-8, else the feed's fallback (``UNICODE`` is no encoding: ITK means UTF-8)
-``ASCII``, ``8859/n``  that, else the feed's fallback
-several (repetitions)  the first that is more than ASCII
-anything else          ASCII, else the feed's fallback; marked `UNKNOWN_CHARSET`
-=====================  ==========================================================================
-
-The fallback decodes any byte (what it does not define becomes U+FFFD); each place that needed it
-is listed in `Message.marks`. Control characters that no text may hold (C0 but TAB, LF, CR; a NUL
-would be refused by the database), raw or escaped, become U+FFFD too: `Message.controls`.
+here. The bytes stay as they came; text is decoded field by field and never refused
+(`connectors.hl7v2.charsets`): what the declared character set does not allow is read by the feed's
+fallback, which decodes any byte (what it does not define becomes U+FFFD). Each place that was
+guessed is listed in `Message.marks`. Control characters that no text may hold (C0 but TAB, LF, CR;
+a NUL would be refused by the database), raw or escaped, become U+FFFD too: `Message.controls`.
 """
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from connectors.hl7v2.charsets import MAY_BE_UTF8, RANK, Mark, as_utf8, declared
 from connectors.hl7v2.delimiters import Delimiters, Er7Error, delimiters_of, unescape
 
 __all__ = ["DEFAULT_FALLBACK", "HL7_NULL", "Er7Error", "Mark", "Message", "Segment", "part"]
@@ -35,30 +25,7 @@ HL7_NULL: Final = b'""'
 DEFAULT_FALLBACK: Final = "windows-1252"
 
 
-class Mark(StrEnum):
-    """How a text came to be, when it is not simply what the message declares."""
-
-    FALLBACK = "charset-fallback"  # not valid in the declared character set
-    REPLACED = "charset-replaced"  # not valid in the fallback either: U+FFFD stands in
-    UNKNOWN_CHARSET = "charset-unknown"  # MSH-18 names none that we know
-
-
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
-
-_CODECS: Final = {
-    b"": "ascii",
-    b"ASCII": "ascii",
-    b"US-ASCII": "ascii",
-    b"ISO IR6": "ascii",
-    b"UNICODE": "utf-8",
-    b"UNICODE UTF-8": "utf-8",
-    b"UTF-8": "utf-8",
-    b"UTF8": "utf-8",
-    **{b"8859/%d" % part: f"iso8859-{part}" for part in (*range(1, 10), 15)},
-    b"ISO-8859-1": "iso8859-1",
-    b"WINDOWS-1252": "windows-1252",
-}
-"""HL7 table 0211, and how some engines write it."""
 
 
 class _Path(NamedTuple):
@@ -320,7 +287,8 @@ class Message:
     def codec(self) -> str:
         """The Python codec that MSH-18 stands for."""
         if not self._codec:
-            codec = _declared(self.segment("MSH").repetitions(18), self.delimiters)
+            named = self.segment("MSH").repetitions(18)
+            codec = declared([part(raw, self.delimiters, 1) for raw in named])
             self._codec = codec or "ascii"
             if codec is None:
                 self.marks["MSH-18"] = Mark.UNKNOWN_CHARSET
@@ -328,8 +296,13 @@ class Message:
 
     @property
     def charset(self) -> str:
-        """The character set of the whole message: the declared one, else the fallback."""
+        """The character set of the whole message: the declared one (or UTF-8, if all of it is
+        valid as such), else the fallback.
+        """
         if not self.data.isascii():
+            if self.codec in MAY_BE_UTF8 and as_utf8(self.data) is not None:
+                self.marks.setdefault("message", Mark.OTHERWISE)
+                return "utf-8"
             try:
                 self.data.decode(self.codec)
             except UnicodeDecodeError:
@@ -342,36 +315,39 @@ class Message:
         escape = self.delimiters[3]
         if escape and escape in raw:
             raw = unescape(raw, self.delimiters)
-        try:
-            text = raw.decode(self._codec or self.codec)
-        except UnicodeDecodeError:
-            text = self._guess(raw, f"{name}-{number}")
+        codec = self._codec or self.codec
+        if codec in MAY_BE_UTF8 and not raw.isascii():
+            text = self._guess(raw, codec, f"{name}-{number}")
+        else:
+            try:
+                text = raw.decode(codec)
+            except UnicodeDecodeError:
+                text = self._fall_back(raw, f"{name}-{number}")
         if not text.isprintable() and _CONTROLS.search(text):
             self.controls.add(f"{name}-{number}")
             text = _CONTROLS.sub("\ufffd", text)
         return text
 
-    def _guess(self, raw: bytes, place: str) -> str:
+    def _guess(self, raw: bytes, codec: str, place: str) -> str:
+        text = as_utf8(raw)
+        if text is not None:
+            self._mark(place, Mark.OTHERWISE)
+            return text
+        try:
+            return raw.decode(codec)
+        except UnicodeDecodeError:
+            return self._fall_back(raw, place)
+
+    def _fall_back(self, raw: bytes, place: str) -> str:
         text = raw.decode(self.fallback, "replace")
-        replaced = "\ufffd" in text
-        if replaced or self.marks.get(place) is not Mark.REPLACED:
-            self.marks[place] = Mark.REPLACED if replaced else Mark.FALLBACK
+        self._mark(place, Mark.REPLACED if "\ufffd" in text else Mark.FALLBACK)
         return text
 
-
-def _declared(repetitions: list[bytes], delimiters: Delimiters) -> str | None:
-    """The codec of the first repetition of MSH-18 that is more than ASCII, which all of them
-    contain; None if a character set is named and none of them is known.
-    """
-    names = [_plain(part(raw, delimiters, 1)) for raw in repetitions]
-    found = [_CODECS[name] for name in names if name in _CODECS]
-    if not found:
-        return None if any(names) else "ascii"
-    return next((codec for codec in found if codec != "ascii"), "ascii")
-
-
-def _plain(name: bytes) -> bytes:
-    return b"" if name == HL7_NULL else name.strip().upper()
+    def _mark(self, place: str, mark: Mark) -> None:
+        """The worst of a field's marks stands."""
+        before = self.marks.get(place)
+        if before is None or RANK[mark] > RANK[before]:
+            self.marks[place] = mark
 
 
 def _line_feeds(body: bytes, separator: bytes) -> bytes:

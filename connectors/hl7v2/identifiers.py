@@ -1,9 +1,10 @@
 """Identifiers (CX) in the shapes that English feeds really send: PID-3, PID-21, MRG-1.
 
-An NHS number is told by its assigning authority (CX.4) or its type (CX.5): ``NHS``, ``NH``,
-``NHSNMBR``, ``NHSNBR``, or ``HN``, which some use for "hospital number", so that it counts only
-with the form of an NHS number. One without either in PID-2, where older systems put it, counts with
-that form too (`Identifiers.untyped`). Every other one is the hospital's own.
+An NHS number is told by its assigning authority (CX.4: ``NHS``, ``NHSNMBR``, ``NHSNBR``, or its
+OID) or its type (CX.5: ``NH``, ``NHS``…). ``HN``, which some use for "hospital number", and an
+authority with NHS somewhere in its name, which many trusts have, count only with the form of an NHS
+number, the latter not with a record number's type. One without either in PID-2, where older systems
+put it, counts with that form too (`Identifiers.untyped`). Every other one is the hospital's own.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connectors.hl7v2.er7 import HL7_NULL, Message, Segment
+from connectors.persons import shared_local_id, usable_number
 from halyard import nhs_number
 from halyard.nhs_number import NhsNumberOutcome
 
+MAX_REPETITIONS: Final = 64
+"""Of a repeating field that are looked at; more are left out, marked."""
+
 _LOCAL_TYPES: Final = frozenset({b"MR", b"MRN", b"MEDREC", b"PI"})
-_UNUSABLE: Final = frozenset(
-    {NhsNumberOutcome.ABSENT, NhsNumberOutcome.MALFORMED, NhsNumberOutcome.BAD_CHECK_DIGIT}
-)
+_AUTHORITIES: Final = frozenset({b"NHS", b"NHSNMBR", b"NHSNBR"})
+_OID: Final = b"2.16.840.1.113883.2.1.4.1"  # of the NHS number
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,12 @@ class Identifiers:
     suspect: list[str] = field(default_factory=list, repr=False)  # said to be, but cannot be
     locals: list[LocalId] = field(default_factory=list, repr=False)
     untyped: bool = False  # the number stands where one may be expected, and is not said to be one
+    cut: list[str] = field(default_factory=list)  # fields of which not all was looked at
 
     def local(self) -> LocalId | None:
-        """The patient's record number: the first that is typed as one, else the first."""
+        """The patient's record number: the first that is typed as one, else the first; one that is
+        nobody's (UNKNOWN) only if there is no other.
+        """
         return min(self.locals, key=_rank, default=None)
 
     def local_as(self, own: LocalId | None) -> LocalId | None:
@@ -59,15 +66,15 @@ class Identifiers:
         if own is None:
             return self.local()
         found = min(
-            self.locals, key=lambda one: (one.rank, one.authority != own.authority), default=None
+            self.locals, key=lambda one: (*_rank(one), one.authority != own.authority), default=None
         )
         if found is None or (found.authority and own.authority):
             return found
         return LocalId(found.value, own.authority, found.rank)
 
 
-def _rank(one: LocalId) -> int:
-    return one.rank
+def _rank(one: LocalId) -> tuple[bool, int]:
+    return shared_local_id(one.value), one.rank
 
 
 def identifiers(message: Message, segment: Segment, numbers: tuple[int, ...]) -> Identifiers:
@@ -77,7 +84,10 @@ def identifiers(message: Message, segment: Segment, numbers: tuple[int, ...]) ->
     """
     found = Identifiers()
     for at, number in enumerate(numbers):
-        for raw in segment.repetitions(number):
+        repetitions = segment.repetitions(number)
+        if len(repetitions) > MAX_REPETITIONS:
+            found.cut.append(f"{segment.name}-{number}")
+        for raw in repetitions[:MAX_REPETITIONS]:
             _identifier(found, message, segment.name, number, raw, local=at == 0)
         if found.numbers and at == 0:
             break
@@ -96,25 +106,32 @@ def _identifier(
         return
     authority = _code(message, parts, 3)
     kind = _code(message, parts, 4)
-    said = b"NHS" in authority or kind == b"NH" or kind.startswith(b"NHS")
-    if said or kind == b"HN":
-        form = nhs_number.parse(value, profile="test").outcome
-        if form not in _UNUSABLE:
-            found.numbers.append(value)
-            return
-        if said:
-            found.suspect.append(value)
-            return
+    universal = _code(message, parts, 3, 1)
+    number_here = usable_number(value)
+    said = _OID in (authority, universal) or authority in _AUTHORITIES
+    said = said or kind == b"NH" or kind.startswith(b"NHS")
+    # a trust's own name may hold the letters too: it says less than the form of what stands there
+    perhaps = b"NHS" in authority and kind not in _LOCAL_TYPES
+    if number_here and (said or perhaps or kind == b"HN"):
+        found.numbers.append(number_here)
+        return
+    if said or (perhaps and _of_ten_digits(value)):
+        found.suspect.append(value)
+        return
     if name == "PID" and number == 2 and not (authority or kind or found.suspect):
-        if nhs_number.parse(value, profile="test").outcome not in _UNUSABLE:
-            found.numbers.append(value)
+        if number_here:
+            found.numbers.append(number_here)
             found.untyped = True
         return
     if local:
         # two authorities may be told apart by their universal ids alone
-        site = authority or _code(message, parts, 3, 1)
+        site = authority or universal
         rank = 0 if kind in _LOCAL_TYPES else 1
         found.locals.append(LocalId(value, site.decode("latin-1"), rank))
+
+
+def _of_ten_digits(value: str) -> bool:
+    return nhs_number.parse(value, profile="test").outcome is not NhsNumberOutcome.MALFORMED
 
 
 def _code(message: Message, parts: list[bytes], index: int, sub: int = 0) -> bytes:

@@ -22,6 +22,7 @@ from connectors.hl7v2.merges import INCOMPLETE, Retired, pairs, retired, visit_n
 from connectors.hl7v2.persons import YES, bounded, person_claim
 from connectors.hl7v2.times import read_moment
 from connectors.hl7v2.triggers import WITHOUT_VISIT, read_trigger, unused_rule
+from connectors.persons import key_names, shared_local_id
 from halyard.ids import derive
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported, Moment, VisitEventKind
@@ -62,7 +63,7 @@ def to_attendances(
 ) -> tuple[AttendanceReported, ...]:
     """The events that `message` reports: one; a second, of the mother, if its subject is a newborn
     whose message names her; one for each pair of a merge. All must be durable before it is
-    acknowledged. Raises `Er7Error` (rule ``no-pid``).
+    acknowledged. Raises `Er7Error` (rules ``no-pid``, ``merges``).
     """
     pid = message.segment("PID")
     if not pid:
@@ -98,11 +99,12 @@ def _read(taken: _Taken, pid: Segment, marks: list[str], mrg: Segment | None = N
         marks.append("control-id-missing")
     digest = keys.digest(message.data)
     visit = visit_number(message, pv1, 19)
-    # who names nobody at all stands alone, or all such events would share one key
-    names = (
-        local.key if local else None,
-        visit or (None if claim.nhs_number else digest),
-        claim.nhs_number,
+    names = key_names(
+        local_id=local.value if local else None,
+        local_key=local.key if local else None,
+        visit=visit,
+        number=claim.nhs_number,
+        digest=digest,
     )
     source_patient = keys.source_patient(feed.source, *names)
     if visit is None and kind not in WITHOUT_VISIT:
@@ -158,8 +160,10 @@ def _read(taken: _Taken, pid: Segment, marks: list[str], mrg: Segment | None = N
 
 
 def _merges(taken: _Taken, pid: Segment, marks: list[str]) -> tuple[AttendanceReported, ...]:
-    """One event for each pair; without any, the message as one that is not used."""
-    found = pairs(taken.message, marks)
+    """One event for each pair; without any, the message as one that is not used. Raises `Er7Error`
+    (rule ``merges``) for more than are taken.
+    """
+    found = pairs(taken.message)
     if not found:
         return (_read(taken, pid, marks).event,)
     events = []
@@ -175,7 +179,10 @@ def _merges(taken: _Taken, pid: Segment, marks: list[str]) -> tuple[AttendanceRe
 def _mother(message: Message, pid: Segment, marks: list[str]) -> Mother | None:
     """The mother whom PID-21 names, if it names anybody."""
     named = identifiers(message, pid, (21,))
+    marks.extend(f"repetitions-cut:{place}" for place in named.cut)
     local = named.local_as(identifiers(message, pid, (3,)).local())
+    if local is not None and shared_local_id(local.value):
+        local = None
     number = next(iter(named.numbers), None)
     if named.suspect and number is None:
         marks.append("mother-number-invalid")

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -82,6 +83,7 @@ class MllpServer:
         self._told_at = float("-inf")
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
+        self._left = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._listeners: list[socket.socket] = []
@@ -191,6 +193,10 @@ class MllpServer:
 
     async def _accept(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
         while True:
+            # who gives way has a socket until it is closed: nobody else comes before that
+            while len(self._connections) > self.limits.max_connections:
+                self._left.clear()
+                await self._left.wait()
             try:
                 accepted, address = await loop.sock_accept(listener)
             except OSError as error:
@@ -207,7 +213,9 @@ class MllpServer:
             self._places.take(host)
             self._connections.add(connection)
             self._empty.clear()
-            self._open(self._connect(loop, accepted, connection))
+            opening = self._open(self._connect(loop, accepted, connection))
+            opening.add_done_callback(partial(self._opened, accepted, connection))
+            connection.opening = opening
 
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, accepted: socket.socket, connection: Connection
@@ -222,10 +230,13 @@ class MllpServer:
             self._pace.charge(connection.peer.host, self.now())
             self._refuse("handshake", type(error).__name__)
             self.release(connection)
-        except asyncio.CancelledError:
+
+    def _opened(
+        self, accepted: socket.socket, connection: Connection, opening: asyncio.Task[None]
+    ) -> None:
+        if opening.cancelled():  # perhaps before it began
             accepted.close()
             self.release(connection)
-            raise
 
     def _timeouts(self) -> dict[str, float]:
         return {
@@ -243,14 +254,16 @@ class MllpServer:
         return True
 
     def _make_room(self) -> bool:
-        """Close the oldest connection that has sent nothing acceptable and has nothing in work."""
-        idle = (one for one in self._connections if not one.proven and not one.working)
+        """Close the oldest connection that has sent nothing acceptable and has nothing in work.
+
+        Its place is free when its socket is closed; until then `_accept` waits.
+        """
+        idle = (one for one in self._connections if not (one.proven or one.working or one.aborted))
         oldest = min(idle, key=lambda one: one.opened_at, default=None)
         if oldest is None:
             return False
         self.ended("room")
         oldest.abort()
-        self.release(oldest)
         return True
 
     def _refuse(self, reason: str, text: str) -> None:
@@ -325,6 +338,7 @@ class MllpServer:
             return
         self._connections.discard(connection)
         self._squeezed.discard(connection)
+        self._left.set()
         self._places.leave(connection.peer.host)
         self._memory.incomplete -= connection.counted
         connection.counted = 0
@@ -338,10 +352,11 @@ class MllpServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _open(self, work: Coroutine[Any, Any, None]) -> None:
+    def _open(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
+        return task
 
     async def _tick(self) -> None:
         pause = min(1.0, self.limits.read_timeout / 4, self.limits.idle_timeout / 4)

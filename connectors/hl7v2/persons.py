@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from connectors.hl7v2.er7 import Message, Segment
-from connectors.hl7v2.identifiers import LocalId, identifiers
+from connectors.hl7v2.er7 import Message, Segment, part
+from connectors.hl7v2.identifiers import MAX_REPETITIONS, LocalId, identifiers
 from connectors.hl7v2.times import iso_date
 from schemas.events import NhsNumberStatus, PersonClaim
 
@@ -58,6 +58,7 @@ def person_claim(
     out. Adds to `marks`; no mark holds a value.
     """
     found = identifiers(message, pid, (3, 2, 4))
+    marks.extend(f"repetitions-cut:{place}" for place in found.cut)
     local = found.local()
     number = next(iter(found.numbers or found.suspect), None)
     others = tuple(dict.fromkeys(one for one in found.numbers if one != number))
@@ -68,7 +69,7 @@ def person_claim(
     if number is not None and not found.numbers:
         marks.append("nhs-number-invalid")
     unknown = pid.text(31, 1).strip().upper() in YES
-    family, given, birth_date = (None, (), None) if unknown else _who(pid, marks)
+    family, given, birth_date = (None, (), None) if unknown else _who(message, pid, marks)
     if unknown:
         marks.append("identity-unknown")
     gender_text = pid.text(8, 1).strip().upper()
@@ -82,16 +83,22 @@ def person_claim(
         given=given,
         birth_date=birth_date,
         gender=gender,
-        postcode=(None if shielded or unknown else bounded(_postcode(pid), "PID-11", marks, 40)),
+        postcode=(
+            None
+            if shielded or unknown
+            else bounded(_postcode(message, pid, marks), "PID-11", marks, 40)
+        ),
         local_id=bounded(local.value if local else "", "PID-3", marks),
         other_numbers=others[:_MAX_OTHERS],
     )
     return claim, local
 
 
-def _who(pid: Segment, marks: list[str]) -> tuple[str | None, tuple[str, ...], str | None]:
+def _who(
+    message: Message, pid: Segment, marks: list[str]
+) -> tuple[str | None, tuple[str, ...], str | None]:
     """Family name, given names, birth date."""
-    family, given = _name(pid, marks)
+    family, given = _name(message, pid, marks)
     if family is None:
         marks.append("family-name-missing")
     birth_text = pid.text(7, 1)
@@ -121,14 +128,9 @@ def _status(message: Message, pid: Segment, marks: list[str]) -> NhsNumberStatus
         return NhsNumberStatus.UNKNOWN
 
 
-def _name(pid: Segment, marks: list[str]) -> tuple[str | None, tuple[str, ...]]:
+def _name(message: Message, pid: Segment, marks: list[str]) -> tuple[str | None, tuple[str, ...]]:
     """Family and given names: the legal name (XPN.7 ``L``), else the first that is there."""
-    repetitions = pid.repetitions(5)
-    index = 1
-    if len(repetitions) > 1:
-        kinds = [pid.component(5, 7, 0, at) for at in range(1, len(repetitions) + 1)]
-        if b"L" in kinds:
-            index = kinds.index(b"L") + 1
+    index = _typed(message, pid, 5, b"L", marks)
     family = bounded(pid.text(5, 1, 1, index), "PID-5", marks)
     first = bounded(pid.text(5, 2, 1, index), "PID-5", marks)
     third = pid.text(5, 3, 1, index)
@@ -139,12 +141,17 @@ def _name(pid: Segment, marks: list[str]) -> tuple[str | None, tuple[str, ...]]:
     return family, given[:_MAX_NAMES]
 
 
-def _postcode(pid: Segment) -> str:
+def _postcode(message: Message, pid: Segment, marks: list[str]) -> str:
     """Postcode of the home address (XAD.7 ``H``), else of the first."""
-    repetitions = pid.repetitions(11)
-    index = 1
-    if len(repetitions) > 1:
-        kinds = [pid.component(11, 7, 0, at) for at in range(1, len(repetitions) + 1)]
-        if b"H" in kinds:
-            index = kinds.index(b"H") + 1
-    return pid.text(11, 5, 1, index)
+    return pid.text(11, 5, 1, _typed(message, pid, 11, b"H", marks))
+
+
+def _typed(message: Message, pid: Segment, number: int, kind: bytes, marks: list[str]) -> int:
+    """Which repetition (from 1) has this type as its seventh component; else the first."""
+    repetitions = pid.repetitions(number)
+    if len(repetitions) > MAX_REPETITIONS:
+        marks.append(f"repetitions-cut:PID-{number}")
+    for at, raw in enumerate(repetitions[:MAX_REPETITIONS], start=1):
+        if part(raw, message.delimiters, 7) == kind:
+            return at
+    return 1

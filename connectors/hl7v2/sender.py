@@ -27,6 +27,8 @@ MAX_ANSWER_BYTES: Final = 65_536
 _TAKEN: Final = frozenset({"AA", "CA"})
 _WRONG: Final = frozenset({"AE", "CE"})  # the content: sending it again changes nothing
 _NOT_NOW: Final = frozenset({"AR", "CR"})  # not the content (HL7 v2.4, 2.9.2)
+# HL7 table 0357: message type, event code, processing id, version not supported. No time mends that
+_UNSUPPORTED: Final = frozenset({"200", "201", "202", "203"})
 _REASONS: Final = {"control-id": "ack-of-another"}
 
 
@@ -265,5 +267,8 @@ def _judged(answer: bytes, outgoing: Outgoing) -> tuple[Result, bool]:
     if ack.code in _WRONG:
         return Refused(f"ack-{ack.code.lower()}"), True
     if ack.code in _NOT_NOW:
-        return Retry(f"ack-{ack.code.lower()}", destination_down=True), True
-    return Retry("ack-unknown-code", destination_down=True), False
+        reason = f"ack-{ack.code.lower()}"
+        if not _UNSUPPORTED.isdisjoint(ack.errors):
+            return Refused(f"{reason}-unsupported"), True
+        return Retry(reason, destination_down=True, answered=True), True
+    return Retry("ack-unknown-code", destination_down=True, answered=True), False

@@ -1,8 +1,9 @@
 """One line of a flag file: strictly read, or refused by field and rule.
 
 A line is a JSON object with the columns of `FlagLine`. What identity can judge better is left to
-it: an NHS number in a wrong format is taken in and answered CPR04, a phone number is never a
-reason to keep a child's plan out. An empty text is the same as null.
+it: an NHS number in a wrong format is taken in and answered CPR04. A phone number is never a reason
+to keep a child's plan out: one that cannot be taken is left out, and marked. An empty text is the
+same as null.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from schemas.events import FlagRecord, PersonClaim, PlanType
 
 __all__ = [
     "COLUMNS",
+    "PHONE",
+    "PHONES",
     "RULES",
     "Accepted",
     "FlagLine",
@@ -44,9 +47,15 @@ COLUMNS: Final = (
     "phone_emergency",
 )
 
+PHONES: Final = frozenset({"phone_office", "phone_emergency"})
+PHONE: Final = "phone.not_taken"
+"""Mark of a record without a phone that its line has."""
+
 EARLIEST_BIRTH: Final = "1900-01-01"  # of an unborn child's mother too
 EARLIEST: Final = "1990-01-01"  # start, end, delete: no plan of a child today is older
 YEARS_AHEAD: Final = 20  # from today: no plan outlasts its child's 18th birthday
+
+_PHONE_LENGTH: Final = 60
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -113,7 +122,7 @@ def _required(value: Any) -> Any:
 _Date = Annotated[str | None, BeforeValidator(_dated)]
 _Name = Annotated[str | None, Field(max_length=200), BeforeValidator(_checked)]
 _Short = Annotated[str | None, Field(max_length=40), BeforeValidator(_checked)]
-_Phone = Annotated[str | None, Field(max_length=60), BeforeValidator(_checked)]
+_Phone = Annotated[str | None, BeforeValidator(_checked)]
 
 
 class FlagLine(BaseModel):
@@ -158,6 +167,9 @@ def parse_columns(
 
     Never raises; no refusal holds a value.
     """
+    if lost := {name for name in PHONES if not _is_phone(columns.get(name))}:
+        columns = {**columns, **dict.fromkeys(lost)}
+        marks = marks if PHONE in marks else (*marks, PHONE)
     try:
         flag = FlagLine.model_validate(columns)
     except ValidationError as error:
@@ -165,6 +177,12 @@ def parse_columns(
     if refusals := tuple(_across(flag, gss, today)):
         return refusals
     return _accepted(flag, gss, tuple(marks))
+
+
+def _is_phone(value: Any) -> bool:
+    if not isinstance(value, str):
+        return value is None
+    return len(value.strip()) <= _PHONE_LENGTH and not _CONTROL.search(value.strip())
 
 
 def _columns(line: bytes) -> dict[str, Any] | Refusal:

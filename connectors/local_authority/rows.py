@@ -20,6 +20,7 @@ from connectors.local_authority.lines import Line
 _END: Final = re.compile(rb"\r\n|\n|\r")
 _QUOTE: Final = b'"'
 _SPACE: Final = 0x20
+_TEXT_FORMULA: Final = re.compile(rb' *="[^"]*" *')  # a spreadsheet's way to say: this is text
 _UTF8: Final = codecs.BOM_UTF8
 _UTF16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx (a ZIP file), .xls
@@ -261,7 +262,7 @@ def scan(
             if content[at : at + 1] != _QUOTE:
                 end = content.find(delimiter, start)
                 value = content[start:] if end < 0 else content[start:end]
-                if _QUOTE in value:
+                if _QUOTE in value and not _TEXT_FORMULA.fullmatch(value):
                     raise _Misquoted
                 values.append(value)
                 if end < 0:

@@ -47,6 +47,8 @@ ROW_RULES: Final = {
     "row.characters": "The row's characters cannot be read; save the file as CSV UTF-8.",
     "cell.formula": "The cell holds a formula; put its value there.",
     "cell.error": "The cell holds a spreadsheet's error (#…); put its value there.",
+    "cell.scientific": "A spreadsheet has turned the number into 9.99E+09 and its digits are lost; "
+    "export it again with the column as text.",
     "nhs_number.scientific": "A spreadsheet has turned the number into 9.99E+09 and its digits are "
     "lost; export it again with the column as text.",
     "date.two_digit_year": "The century is missing; write the date as YYYY-MM-DD.",

@@ -14,7 +14,7 @@ from typing import Final
 
 from connectors.local_authority.cells import SERIAL, is_serial, read_cell
 from connectors.local_authority.lines import Line
-from connectors.local_authority.records import COLUMNS
+from connectors.local_authority.records import COLUMNS, PHONE, PHONES
 from connectors.local_authority.rows import (
     Cells,
     NoCells,
@@ -190,6 +190,9 @@ class Table:
                     refusals.append(Refusal(f"column {place}", "row.extra"))
                 continue
             value = read_cell(column, text)
+            if isinstance(value, Refusal) and column in PHONES:
+                value = None  # no phone keeps a child's plan out
+                marks = marks if PHONE in marks else (*marks, PHONE)
             if isinstance(value, Refusal):
                 refusals.append(value)
                 continue

@@ -12,6 +12,8 @@ from typing import Literal
 import psycopg
 import typer
 
+from connectors.hl7v2.process import check_feeds
+from connectors.hl7v2.tls import server_context
 from halyard import kafka_admin
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.running import running_system
@@ -48,6 +50,7 @@ def doctor(json: Json = False) -> None:
             ("disk", _disk),
             ("secrets", _secrets),
             ("directory", _directory),
+            ("hl7v2", _hl7v2),
             ("kafka", _kafka),
             ("topics", _topics),
             ("database", _database),
@@ -124,6 +127,14 @@ def _directory(settings: Settings) -> tuple[Result, str]:
         f"{len(directory.hospitals)} hospitals, {len(directory.feeds)} feeds, "
         f"{len(directory.authorities)} authorities"
     )
+
+
+def _hl7v2(settings: Settings) -> tuple[Result, str]:
+    """What the connector checks at its start."""
+    directory = load_directory(settings.directory_file)
+    check_feeds(directory, client_certificates=settings.hl7v2.tls_client_ca is not None)
+    tls = server_context(settings.hl7v2)
+    return "ok", f"the listener can start, {'with' if tls else 'without'} TLS"
 
 
 def _kafka(settings: Settings) -> tuple[Result, str]:

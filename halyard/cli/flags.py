@@ -151,7 +151,11 @@ def _show(answer: RecordAnswer) -> None:
 def _show_file(file: FileAnswer) -> None:
     counts = ", ".join(f"{amount} {code}" for code, amount in file.counts.items())
     refused = f", {file.refused} refused" if file.refused else ""
-    line(f"{file.code or 'not complete'} {file.text or ''}: {counts or 'no answer'}{refused}")
+    if not counts:
+        # a file without records is held, too
+        counts = "no record was in it" if file.code == "CPF02" else "no answer"
+    answer = f"{file.code} {file.text}" if file.code else "not complete"
+    line(f"{answer}: {counts}{refused}")
     if file.repeat_of:
         line(f"  the same file as upload {file.repeat_of}")
     if file.sequence_note:

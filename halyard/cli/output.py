@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 
@@ -42,7 +43,15 @@ def table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows as a table; a missing value is empty."""
     view = Table(box=None, pad_edge=False)
     for column in columns:
-        view.add_column(column.replace("_", " "))
+        # ids are for copying: never cut
+        view.add_column(column.replace("_", " "), no_wrap=column.endswith("_id"))
     for row in rows:
         view.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(view)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160)
+    console.width = max(console.width, _least_width(view))
+    console.print(view)
+
+
+def _least_width(view: Table) -> int:
+    wide = Console(file=sys.stdout, width=10_000)
+    return Measurement.get(wide, wide.options, view).minimum

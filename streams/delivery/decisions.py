@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from connectors.sending import Delivered, Refused, Result, Retry
 from halyard.settings import DeliverySettings
 
 # The reason of a row that waits for an entry in the directory
 NO_ENDPOINT = "no-endpoint"
+
+_PAUSING_ATTEMPTS: Final = 4
+"""So often a row that the receiver answers with "not now" pauses the others of its destination."""
+
+MAX_ANSWERED: Final = 48
+"""After so many attempts (about four hours) a row that the receiver answers with "not now" is set
+aside. A destination that says so to everything has then been down for as long, and its rows wait
+for a person, who can send them again."""
 
 Random = Callable[[], float]
 """Gives a number from 0 (included) to 1 (excluded)."""
@@ -48,13 +57,17 @@ def decide(
             return Complete()
         case Refused(reason):
             return Park(reason)
-        case Retry(reason, destination_down, asked):
+        case Retry(reason, answered=True) if attempts >= MAX_ANSWERED:
+            return Park(reason)
+        case Retry(reason, destination_down, asked, answered):
             # A receiver may ask for a pause (Retry-After), but not for a longer one than ours
             wished = min(asked or 0.0, settings.max_retry_seconds)
+            # One row that is answered so again and again says nothing of the others
+            pauses = destination_down and not (answered and attempts > _PAUSING_ATTEMPTS)
             return Again(
                 reason,
                 after_seconds=max(back_off(attempts, settings, random), wished),
-                pause_seconds=max(settings.breaker_seconds, wished) if destination_down else None,
+                pause_seconds=max(settings.breaker_seconds, wished) if pauses else None,
             )
 
 

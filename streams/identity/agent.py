@@ -25,7 +25,14 @@ from stores.directory import Directory
 from streams.identity import attendances, flags, merging
 from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
 from streams.identity.changes import Limits, limits_of
-from streams.identity.evidence import Evidence, Reported, evidence_of, is_birth
+from streams.identity.evidence import (
+    Evidence,
+    Reported,
+    evidence_of,
+    hides_place,
+    is_birth,
+    is_merge,
+)
 from streams.outbox_publisher import with_point
 
 STAGE: Final = "identity"
@@ -128,6 +135,12 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
         keys=frozenset([*(event.source_person for event in events), *retired]),
         visits=frozenset(event.visit_id for event in attended),
         mothers=frozenset(event.source_person for event in attended if is_birth(event)),
+        named=frozenset(
+            [
+                *retired,
+                *(one.source_person for one in attended if is_merge(one) or hides_place(one)),
+            ]
+        ),
         numbers=frozenset(
             token for one in evidence.values() for token in (one.number_token, *one.others) if token
         ),

@@ -1,15 +1,17 @@
 """Which of a hospital's patients an event is of by now: merges, followed to the last survivor.
 
 Pure. A function of the merges alone, never of their order of arrival: of one retired patient the
-merge recorded last holds; where merges go in a circle, the one recorded last says who stays.
+merge recorded last holds; where merges go in a circle, the one recorded last says who stays. Where
+more ids are linked than can be one patient's, each stands for itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stores.merges import Merge
-from streams.identity.evidence import Reported, shared_local_id
+from connectors.persons import shared_local_id
+from stores.merges import Families, Merge
+from streams.identity.evidence import Reported
 
 
 class Aliases:
@@ -17,6 +19,7 @@ class Aliases:
 
     def __init__(self, merges: Iterable[Merge] = ()) -> None:
         self._by_retired: dict[str, Merge] = {}
+        self._families = Families()
         for merge in merges:
             self.add(merge)
 
@@ -29,7 +32,20 @@ class Aliases:
         if held is not None and held.order >= merge.order:
             return False
         self._by_retired[merge.retired_key] = merge
+        if held is None:
+            self._families.join(merge)
+        else:  # it may have been the only link
+            self._families = Families(self._by_retired.values())
         return True
+
+    def crowded(self, key: str) -> bool:
+        """Whether more ids are linked with `key` than can be one patient's."""
+        return self._families.crowded(key)
+
+    def patients(self, key: str) -> set[str]:
+        """The source patients that are one with `key`'s by merges."""
+        linked = self._families.of(self._by_retired.values(), [key])
+        return {one for merge in linked for one in (merge.retired_patient, merge.surviving_patient)}
 
     def merges(self) -> list[Merge]:
         """What holds, one of each retired patient."""
@@ -37,10 +53,14 @@ class Aliases:
 
     def joins(self, key: str) -> bool:
         """Whether `key` stands for another one too."""
+        if self.crowded(key):
+            return False
         return any(self.survivor(one) == key for one in self._by_retired if one != key)
 
     def last(self, key: str) -> Merge | None:
         """The merge whose survivor `key` is by now; None if it stands for itself."""
+        if self.crowded(key):
+            return None
         path: list[Merge] = []
         place: dict[str, int] = {}
         at = key

@@ -18,10 +18,20 @@ from typing import Final
 from halyard import postgres
 from halyard.errors import TransientError
 from halyard.postgres import Connection
-from stores import claims, identities, merges, outbox, parked, trace_requests, uploads, worklist
+from stores import (
+    claims,
+    identities,
+    merges,
+    outbox,
+    parked,
+    trace_requests,
+    uploads,
+    visits,
+    worklist,
+)
 from stores.claims import ClaimRow, Reach, Touched
 from stores.identities import KnownPerson
-from stores.merges import Merge
+from stores.merges import Families, Merge
 from streams.identity import merging
 from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
@@ -45,7 +55,8 @@ class Seeds:
     """What a batch starts from: its keys, visits, and the tokens of its events.
 
     `flag_numbers`, `flag_demographics`: of people who may become flagged in this batch.
-    `mothers`: the keys under which births are told.
+    `mothers`: the keys under which births are told. `named`: keys that become one by a merge, or of
+    which is told what concerns all their visits: whom they were verified of counts however old.
     """
 
     keys: frozenset[str] = frozenset()
@@ -55,6 +66,7 @@ class Seeds:
     flag_numbers: frozenset[str] = frozenset()
     flag_demographics: frozenset[str] = frozenset()
     mothers: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
     evidence: Mapping[uuid.UUID, Evidence] = field(default_factory=dict)
 
 
@@ -76,8 +88,16 @@ async def open_ledger(
     )
     touched, merged = await claims.scope(connection, _reach(limits, seeds, people, now))
     if merged:
-        linked = _keys_of(await merges.family(connection, merged))
-        seeds = replace(seeds, keys=seeds.keys | linked)
+        found = await merges.family(connection, merged)
+        families = Families(found)
+        linked = _keys_of(families.of(found, merged))
+        mothers = _keys_of(families.of(found, seeds.mothers))
+        seeds = replace(
+            seeds,
+            keys=seeds.keys | linked,
+            mothers=seeds.mothers | mothers,
+            named=seeds.named | linked,
+        )
         touched, _ = await claims.scope(connection, _reach(limits, seeds, people, now))
     held = frozenset(_names(seeds, people, touched)) | more_locks
     await postgres.lock(connection, held)
@@ -106,7 +126,8 @@ async def _books(
     keys = seeds.keys | {row.key for row in rows}
     held, merged = await parked.load(connection, keys)
     family = await merges.family(connection, merged) if merged else []
-    linked = _keys_of(_linked(family, seeds.keys))
+    # those of a visit's other keys are followed, not decided
+    linked = _keys_of(Families(family).of(family, seeds.keys))
     if not linked <= seeds.keys:  # merged since the locks were chosen
         raise LockSetGrew(locks | {f"key:{key}" for key in linked})
     ledger = Ledger(
@@ -141,6 +162,7 @@ async def write(connection: Connection, ledger: Ledger) -> set[int]:
     for trace_id, outcome in changes.finished.items():
         await trace_requests.finish(connection, trace_id, outcome)
     await merges.put(connection, changes.merges)
+    await _write_hidden(connection, ledger)
     await claims.put(connection, [ledger.claim(one) for one in changes.claims])
     known = [ledger.person(one) for one in sorted(changes.persons)]
     await identities.put(connection, [one for one in known if one is not None])
@@ -157,6 +179,16 @@ async def write(connection: Connection, ledger: Ledger) -> set[int]:
     return await outbox.add(connection, changes.entries)
 
 
+async def _write_hidden(connection: Connection, ledger: Ledger) -> None:
+    """Whose place is hidden, and who is one with them by a new merge."""
+    hidden = set(ledger.changes.hidden)
+    merged = [ledger.aliases.patients(one.surviving_key) for one in ledger.changes.merges]
+    if merged:
+        known = hidden | await visits.hidden(connection, set().union(*merged))
+        hidden |= {one for family in merged if family & known for one in family}
+    await visits.put_hidden(connection, hidden, ledger.now)
+
+
 def _reach(
     limits: Limits, seeds: Seeds, people: Mapping[str, tuple[str, ...]], now: datetime
 ) -> Reach:
@@ -170,6 +202,7 @@ def _reach(
         demographics=frozenset(demographics) if seeds.flag_numbers else frozenset(),
         since=now - limits.backmatch,
         mothers=seeds.mothers,
+        named=seeds.named,
     )
 
 
@@ -195,17 +228,6 @@ def _names(
 
 def _keys_of(family: Iterable[Merge]) -> frozenset[str]:
     return frozenset(key for one in family for key in (one.retired_key, one.surviving_key))
-
-
-def _linked(family: Iterable[Merge], keys: frozenset[str]) -> list[Merge]:
-    """The merges that concern `keys`: those of a visit's other keys are followed, not decided."""
-    found: list[Merge] = []
-    rest, known = list(family), set(keys)
-    while near := [one for one in rest if {one.retired_key, one.surviving_key} & known]:
-        found += near
-        known |= _keys_of(near)
-        rest = [one for one in rest if one not in near]
-    return found
 
 
 def _touched(row: ClaimRow) -> Touched:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from connectors.persons import shared_local_id
 from schemas import codec
 from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
@@ -14,15 +15,16 @@ from streams.identity.evidence import (
     Evidence,
     Standing,
     about_person,
+    hides_place,
     is_birth,
     occurred,
     perhaps_child,
-    shared_local_id,
     standing,
 )
 from streams.identity.ladder import Decision, Facts
 from streams.identity.ledger import NEW, Ledger
 
+PLACE_HIDDEN: Final = "place-hidden"
 _NOT_USED: Final = (VisitEventKind.NOT_USED, VisitEventKind.PRE_ADMIT, VisitEventKind.MERGE)
 
 
@@ -32,10 +34,35 @@ def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
     evidence = ledger.weigh(event)
     row = new_claim(ledger, event, evidence, traceparent)
     decision = ladder.decide(facts_of(ledger, event, evidence))
+    if hides_place(event) and _hide(ledger, event, row, decision):
+        return
     if decision.state is ClaimState.NOT_USED:
         row = replace(row, event=None, number_token=None, demographic_token=None)
     ledger.open_claim(row, event)
     enact(ledger, row, decision, evidence)
+
+
+def _hide(ledger: Ledger, event: AttendanceReported, row: ClaimRow, decision: Decision) -> bool:
+    """The place is hidden in all visits of the patient, whoever they are, also in later ones. Gives
+    whether matching hears of it by this event, as one of the key's only person (and it decides no
+    other event); else what it knows of the patient is said again, where that can be.
+    """
+    if shared_local_id(event.claim.local_id):
+        return False  # nobody's id, or everybody's
+    aliases, key = ledger.aliases, ledger.aliases.key_of(event)
+    patients = {event.source_patient, aliases.patient_of(event), *aliases.patients(key)}
+    ledger.changes.hidden |= patients
+    if decision.state.asserted:
+        return False
+    stands = _standing(ledger.weigh(event), _of_key(ledger, event, key))
+    if not decision.state.open and stands is not None and stands.uncontradicted:
+        ledger.open_claim(row, event)
+        release.assert_verified(ledger, row, stands.person, PLACE_HIDDEN, "same-key")
+        return True
+    last = {one.visit_id: one for one in ledger.of_key(key) if one.person and ledger.recent(one)}
+    for one in last.values():
+        ledger.say_again(one, PLACE_HIDDEN)
+    return False
 
 
 def new_claim(

@@ -46,6 +46,7 @@ class Changes:
     closed: dict[uuid.UUID, str] = field(default_factory=dict)
     answers: dict[uuid.UUID, Answer] = field(default_factory=dict)
     merges: list[Merge] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)  # source patients whose place is hidden
     reused: dict[uuid.UUID, tuple[uuid.UUID, int]] = field(default_factory=dict)
 
 

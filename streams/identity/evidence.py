@@ -19,10 +19,6 @@ from stores.identities import KnownPerson
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?", re.ASCII)
 _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
-# What desks type where a patient has no local id: shared by many people
-_NO_LOCAL_ID: Final = re.compile(
-    r"0+|9+|X+|UNK[0-9]*|UNKNOWN.*|UNIDENTIFIED.*|TRAUMA.*|TEMP|NK|NA|NONE|NULL|TEST", re.ASCII
-)
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 
 Reported = AttendanceReported | FlagSubmitted
@@ -259,15 +255,18 @@ def is_merge(event: Reported) -> bool:
     return isinstance(event, AttendanceReported) and event.kind is VisitEventKind.MERGE
 
 
+def hides_place(event: Reported) -> bool:
+    """Whether it hides where a patient is, in all their visits (A28, A31)."""
+    return (
+        isinstance(event, AttendanceReported)
+        and event.kind is VisitEventKind.DEMOGRAPHICS
+        and event.detail.location_shielded
+    )
+
+
 def is_birth(event: Reported) -> bool:
     """Whether it is a newborn's message, told of the mother."""
     return isinstance(event, AttendanceReported) and event.kind is VisitEventKind.BIRTH
-
-
-def shared_local_id(local_id: str | None) -> bool:
-    """True for a placeholder (UNKNOWN, TRAUMA 3, 0000): it says of two events nothing."""
-    plain = re.sub(r"[\W_]", "", local_id or "").upper()
-    return _NO_LOCAL_ID.fullmatch(plain) is not None
 
 
 def perhaps_child(birth_date: str | None, at: datetime, *, adult_age: int) -> bool:

@@ -226,19 +226,22 @@ class Ledger:
         if person is not None and state is ClaimState.VERIFIED:
             self.keep(person, self.now + _VISIT_KEPT)
 
-    def rekey(self, row: ClaimRow, key: str) -> ClaimRow:
-        """The claim under the key of the patient that its own was merged into."""
-        self.changes.claims[row.reported_event_id] = None
+    def rekey(self, row: ClaimRow, key: str, *, stored: bool = True) -> ClaimRow:
+        """The claim under the key of the patient that its own was merged into; unless `stored`,
+        in this batch alone.
+        """
+        if stored:
+            self.changes.claims[row.reported_event_id] = None
         self.touched.add(key)
         return self._claims.rekey(row, key)
 
-    def say_again(self, row: ClaimRow) -> None:
-        """Assert a claim's person anew: the patient whose visit it is has changed."""
+    def say_again(self, row: ClaimRow, basis: str) -> None:
+        """Assert a claim's person anew: what is known of the visit's patient has changed."""
         person = self.person(row.person)
         if person is not None:
             after = replace(row, revision=row.revision + 1)
             event, rule = self.event(row), row.rule
-            self._say(after, event, person, after.revision, Assertion.ASSERTED, rule, "merge")
+            self._say(after, event, person, after.revision, Assertion.ASSERTED, rule, basis)
             self._claims.put(after)
             self.changes.claims[row.reported_event_id] = None
 

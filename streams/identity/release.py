@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from connectors.persons import shared_local_id
 from schemas.events import AttendanceReported, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
@@ -15,7 +16,6 @@ from streams.identity.evidence import (
     is_merge,
     occurred,
     perhaps_child,
-    shared_local_id,
 )
 from streams.identity.ladder import FLAGGED
 from streams.identity.ledger import Ledger

@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from halyard import faults, metrics, postgres
@@ -46,6 +46,7 @@ class _Batch:
     flag_events: list[FlagEvent] = field(default_factory=list)
     visit_traces: dict[uuid.UUID, str] = field(default_factory=dict)
     person_traces: dict[str, str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)  # source patients whose place is hidden
 
     def trace(self, person: str, visit_ids: Iterable[uuid.UUID]) -> str | None:
         """The trace of the latest event of this batch that touched the visits, else the person."""
@@ -175,6 +176,8 @@ def _sorted_out(fresh: Iterable[tuple[AttendanceVerified | FlagVerified, str]]) 
         batch.person_traces[event.identity.person] = trace
         if isinstance(event, AttendanceVerified):
             if event.kind in visit_rules.OF_NO_VISIT:
+                if event.detail.location_shielded:
+                    batch.hidden.add(event.source_patient)
                 continue
             batch.visit_traces[event.visit_id] = trace
             batch.visit_events.append(_visit_event(event, trace))
@@ -245,12 +248,15 @@ async def _locked_persons(connection: Connection, batch: _Batch) -> set[str]:
         {
             *(f"visit:{one}" for one in visit_ids),
             *(f"patient:{one.source_patient}" for one in batch.visit_events),
+            *(f"patient:{one}" for one in batch.hidden),
             *(f"record:{one}" for one in record_ids),
         },
     )
     named = {one.person for one in batch.visit_events} | {one.person for one in batch.flag_events}
     if visit_ids:
         named |= await visits.persons_of_visits(connection, visit_ids)
+    if batch.hidden:
+        named |= await visits.persons_of_patients(connection, batch.hidden)
     if record_ids:
         stored = await flags.persons_of_events(connection, record_ids)
         named.update(person for person, _ in stored.values())
@@ -270,6 +276,8 @@ async def _fold_flags(connection: Connection, batch: _Batch, now: datetime) -> N
 
 
 async def _fold_visits(connection: Connection, batch: _Batch, now: datetime) -> None:
+    if batch.hidden:
+        await visits.hide(connection, batch.hidden, now)
     if not batch.visit_events:
         return
     by_visit: dict[uuid.UUID, list[VisitEvent]] = defaultdict(list)
@@ -279,4 +287,9 @@ async def _fold_visits(connection: Connection, batch: _Batch, now: datetime) -> 
         by_visit[event.visit_id].append(event)
     await visits.save_events(connection, batch.visit_events)
     folded = [visit_rules.fold(by_visit[one]) for one in sorted(by_visit)]
+    hidden = batch.hidden | await visits.hidden(connection, {one.source_patient for one in folded})
+    folded = [
+        replace(one, location_shielded=True) if one.source_patient in hidden else one
+        for one in folded
+    ]
     await visits.save(connection, folded, now)

@@ -17,7 +17,7 @@ from halyard import ids
 from schemas.events import AlertChange, AlertChanged, AlertContent, AlertFlag
 from stores.alerts import ACCEPTED, CLOSED, RAISED, WITHDRAWN, AlertRow
 from stores.flags import Flag
-from streams.matching.content import flags_on, phones, redacted, standing_at
+from streams.matching.content import flags_on, phones, redacted, shielded, standing_at
 from streams.matching.desired import Deciding, Desired, PersonState, desire, digest
 from streams.matching.episodes import Episode, group
 from streams.matching.flags import Standing, day
@@ -158,13 +158,14 @@ def _meet(
         return Change(row, AlertChange.RAISED, numbers, traceparent)
 
     revived = before.state == WITHDRAWN
-    if not revived and _same(before, desired, deciding):
+    born = _born(before, desired)
+    if not revived and not born and _same(before, desired, deciding):
         if before.visit_ids == visit_ids:
             return None
         return Change(replace(before, visit_ids=visit_ids), None)
     added = _active(desired.content) - _active(before.content.content)
     kind = AlertChange.RAISED if revived else AlertChange.UPDATED
-    rule = "revived" if revived else _why_updated(before, desired, added=bool(added))
+    rule = "revived" if revived else _why_updated(before, desired, added=bool(added), born=born)
     version = before.version + 1
     event = _event(before.alert_id, version, kind, rule, state.person, desired, now)
     row = replace(
@@ -182,7 +183,6 @@ def _meet(
         arrival_received_at=episode.received_at,
         withdrawn_at=None,
     )
-    born = desired.content.birth and not before.content.content.birth
     if revived or ((added or born) and before.state in (RAISED, ACCEPTED, CLOSED)):
         row = replace(
             row,
@@ -241,6 +241,8 @@ def _withdrawn(
         content = replace(
             content, visit_state="cancelled", departed_at=None, discharge_destination=None
         )
+    if any(one.location_shielded for one in state.visits if one.visit_id in alert.visit_ids):
+        content = shielded(content)
     if hidden:
         content = redacted(content)
     fingerprint = digest(
@@ -313,7 +315,15 @@ def _why_raised(episode: Episode, flags: Sequence[Flag]) -> str:
     return "arrival-of-flagged-person" if known else "flag-after-arrival"
 
 
-def _why_updated(before: AlertRow, desired: Desired, *, added: bool) -> str:
+def _born(before: AlertRow, desired: Desired) -> bool:
+    """Whether a birth is reported that the alert did not have yet: each baby is to be confirmed."""
+    return any(
+        visit.birth and (visit.visit_id not in before.visit_ids or not before.content.content.birth)
+        for visit in desired.episode.visits
+    )
+
+
+def _why_updated(before: AlertRow, desired: Desired, *, added: bool, born: bool) -> str:
     old, new = before.content.content, desired.content
     if desired.restricted != before.restricted:
         return "restriction-changed"
@@ -323,8 +333,10 @@ def _why_updated(before: AlertRow, desired: Desired, *, added: bool) -> str:
         return "identity-provisional" if desired.provisional else "identity-confirmed"
     if old.flags != new.flags:
         return "flag-changed"
+    if born:
+        return "birth-reported"
     if old.birth != new.birth:
-        return "birth-reported" if new.birth else "birth-cancelled"
+        return "birth-cancelled"
     if old.visit_state != new.visit_state:
         return f"visit-{new.visit_state}"
     return "details-changed"

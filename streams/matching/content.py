@@ -123,9 +123,18 @@ def alert_content(
 
 def shielded(content: AlertContent) -> AlertContent:
     """`content` of a visit whose hospital hides where the person is: neither department, site nor
-    reason, nor where they went. The hospital's name and whom to ring there stay.
+    reason, nor how they came or where they went. The hospital's name and whom to ring there stay.
     """
-    return replace(content, department=None, site_ods=None, reason=None, discharge_destination=None)
+    return replace(
+        content,
+        location_shielded=True,
+        department=None,
+        site_ods=None,
+        mode_of_arrival=None,
+        reason=None,
+        admission_method=None,  # it tells of a maternity ward
+        discharge_destination=None,
+    )
 
 
 def redacted(content: AlertContent) -> AlertContent:

@@ -13,6 +13,10 @@ from schemas.events import Moment
 from stores.visits import Visit
 
 GAP = timedelta(hours=24)
+STAY_HEARD_OF = timedelta(days=30)
+"""How long after the last event of her stay a mother counts as there when her child is born: many
+visits are never discharged, or years later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,15 @@ def group(visits: Iterable[Visit]) -> list[Episode]:
 def _born_during(arrival: Arrival, chain: Iterable[Arrival]) -> bool:
     """Whether it is a birth while the mother was there: a long stay is one attendance of hers."""
     return arrival.visit.birth and any(
-        one.visit.state == "present"
-        or (one.visit.departed is not None and one.visit.departed.utc >= arrival.at.utc)
-        for one in chain
-        if not one.visit.birth
+        _there(one, arrival.at.utc) for one in chain if not one.visit.birth
     )
+
+
+def _there(one: Arrival, at: datetime) -> bool:
+    visit = one.visit
+    if at - max(visit.heard_until or one.at.utc, one.at.utc) > STAY_HEARD_OF:
+        return False
+    return visit.state == "present" or (visit.departed is not None and visit.departed.utc >= at)
 
 
 def _time(arrival: Arrival) -> tuple[datetime, str]:

@@ -24,6 +24,9 @@ from stores.visits import Visit, VisitEvent
 LATE = timedelta(hours=24)
 """An arrival older than this when it is received alerts as late."""
 
+SILENCE = timedelta(days=30)
+"""A visit of which nothing was heard for longer is not taken for a stay that went on."""
+
 Order = tuple[datetime, datetime, int, int, uuid.UUID]
 
 # Within one minute and one message time: what opens a visit, what fills it, what ends it
@@ -101,6 +104,7 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
         discharge_destination=detail.discharge_destination if exists.discharged else None,
         birth=any(one.event.kind is VisitEventKind.BIRTH for one in arrivals),
         location_shielded=detail.location_shielded,
+        heard_until=_heard_until(ordered),
         also=also,
         also_restricted=any(
             one.event.identity.restricted
@@ -129,7 +133,9 @@ def _exist(ordered: Sequence[VisitEvent]) -> _Existence:
     leave: VisitEvent | None = None
     for one in ordered:
         event = one.event
-        if event.arrival:
+        # a later message of a newborn tells of a birth that nothing has told, and revives none
+        told = event.kind is VisitEventKind.BIRTH and not cancelled and not arrivals
+        if event.arrival or told:
             if cancelled:  # recorded after the cancel: it revives, as a visit begun anew
                 cancelled = False
             arrivals.append(one)
@@ -144,6 +150,19 @@ def _exist(ordered: Sequence[VisitEvent]) -> _Existence:
         elif event.kind is VisitEventKind.RETURN or event.kind in _OPENING:
             discharge = leave = None
     return _Existence(arrivals, cancelled, discharge or leave, discharge is not None)
+
+
+def _heard_until(ordered: Sequence[VisitEvent]) -> datetime:
+    """When the last event was recorded before the first long silence: a discharge that somebody
+    tidies up a year later is no word of a stay. A time after receipt is a wrong clock.
+    """
+    times = sorted(min(existence(one)[0], one.received_at) for one in ordered)
+    heard = times[0]
+    for at in times[1:]:
+        if at - heard > SILENCE:
+            break
+        heard = at
+    return heard
 
 
 def _departed(left: VisitEvent | None, detail: VisitDetail) -> Moment | None:

@@ -122,7 +122,9 @@ def record(result: Result, *, keep: bool) -> None:
         slug = re.sub(r"[^a-z0-9.-]+", "-", rule.lower())
         (folder / f"{slug}-{corpus.name_of(data)[:8]}").write_bytes(data)
     if keep:
-        corpus.keep(result.target, result.kept)
+        # guided, what is kept reaches what all that was there reaches; else it comes on top
+        before = [] if result.engine == "atheris" else corpus.kept(result.target)
+        corpus.keep(result.target, [*before, *result.kept])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

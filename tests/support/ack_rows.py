@@ -238,6 +238,12 @@ MESSAGES: Final[tuple[Row, ...]] = (
     ),
     Row(
         _CONTENT,
+        "UTF-8 where MSH-18 is empty or says `8859/1`",
+        frame(said(msh=MSH.replace("UNICODE", "")).replace(b"TESTCHILD", "ZOË".encode())),
+        marks=("charset-declared-otherwise:PID-5", "charset-declared-otherwise:message"),
+    ),
+    Row(
+        _CONTENT,
         "bytes that the feed's fallback does not know either",
         frame(said().replace(b"TESTCHILD", b"ZO\x81")),
         marks=("charset-fallback:message", "charset-replaced:PID-5"),
@@ -269,6 +275,13 @@ MESSAGES: Final[tuple[Row, ...]] = (
     ),
     Row(_TRIGGERS, "a booking (A05)", frame(BOOKING), kept=("PRE_ADMIT",)),
     Row(_TRIGGERS, "a merge (A40)", frame(MERGE), kept=("MERGE",)),
+    Row(
+        _TRIGGERS,
+        "more than 16 merges in one message",
+        frame(MERGE + b"MRG|T999998^^^RTEST\r" * 16),
+        answers=("AR",),
+        kept=refused_as("merges"),
+    ),
     Row(
         _TRIGGERS,
         "a trigger that nobody knows (A99)",

@@ -32,6 +32,7 @@ from halyard.privacy import Keys
 from halyard.settings import DatabaseSettings, HttpSettings, KafkaSettings, Settings
 from schemas.topics import ALERT_RECEIPT, FLAG_SUBMITTED, MESSAGE_REJECTED
 from stores.directory import Authority, Credential, Directory, Endpoint, Hospital
+from tests.support import logs
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +119,7 @@ def real_logs() -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         structlog.reset_defaults()
+        logs.plain()
         structlog.contextvars.clear_contextvars()
 
 

@@ -288,7 +288,7 @@ class _Visits:
             self._send(self._last)
         elif shape == "updated":
             self._send(self._message("A08", "V1", at, recorded=recorded + timedelta(minutes=2)))
-            self._unused(self._message("A31", "V1", at, recorded=recorded))
+            self._unused(self._message("A38", "V1", at, recorded=recorded))
         elif shape == "admitted":
             self._send(self._message("A01", "V1", at, recorded=recorded + timedelta(minutes=3)))
         elif shape in {"cancelled", "revived"}:

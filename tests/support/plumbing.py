@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +125,14 @@ class Plumbing:
         finally:
             await producer.stop()
 
-    async def send_events(self, *numbers: int, poison: Sequence[int] = ()) -> None:
+    async def send_events(
+        self, *numbers: int, poison: Sequence[int] = (), topic: str = SOURCE
+    ) -> None:
         """Toy events with these numbers, keyed by number modulo 7."""
         await self.send(
             [
                 Record(
-                    SOURCE,
+                    topic,
                     f"key-{number % 7}",
                     toy_stage.event(number, poison=number in poison),
                     (("ce_id", str(toy_stage.event_id(number)).encode()), ("mark", b"kept")),
@@ -221,14 +223,20 @@ class Plumbing:
 
 
 @contextlib.asynccontextmanager
-async def running(plumbing: Plumbing, toy: Toy) -> AsyncIterator[asyncio.Task[None]]:
+async def running(
+    plumbing: Plumbing, toy: Toy, topics: tuple[str, ...] = (SOURCE,)
+) -> AsyncIterator[asyncio.Task[None]]:
     """A worker in this loop; stopped cleanly at the end."""
     service = Service("toy", plumbing.settings)
     producer = make_producer(plumbing.settings, client_id="toy")
     await producer.start()
     task = asyncio.ensure_future(
         run_stage(
-            service, plumbing.settings, toy_stage.stage(toy), pool=toy.pool, producer=producer
+            service,
+            plumbing.settings,
+            replace(toy_stage.stage(toy), topics=topics),
+            pool=toy.pool,
+            producer=producer,
         )
     )
     try:

@@ -72,7 +72,7 @@ async def rig(system: HospitalSystem, **options: float) -> AsyncIterator[tuple[H
     [
         ("wrong-id", Retry("ack-of-another", destination_down=True)),
         ("garbage", Retry("ack-unreadable", destination_down=True)),
-        ("unknown", Retry("ack-unknown-code", destination_down=True)),
+        ("unknown", Retry("ack-unknown-code", destination_down=True, answered=True)),
     ],
 )
 async def test_an_answer_out_of_step_drops_the_connection_and_comes_again(

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 
+from connectors.fhir import intake
+from connectors.fhir.messages import Limits, Parsed, Refusal, read_message
 from connectors.fhir.outcomes import PATH, RECEIPT
 from halyard import metrics
 from halyard.kafka import header
@@ -105,13 +108,19 @@ async def test_a_newborns_message_is_two_events_before_its_202(face: Rig) -> Non
         (b"MSH|", {}, 400, "not-json", ""),
         (bundle(type="collection"), {}, 400, "not-a-message", "Bundle"),
         (
-            bundle(patient={"name": [{"family": 5}]}),
+            bundle(patient={"identifier": [{"value": 5}]}),
             {},
             400,
             "element-invalid",
-            "Bundle.entry[2].resource.name[0].family",
+            "Bundle.entry[2].resource.identifier[0].value",
         ),
-        (bundle(without=("Patient",)), {}, 422, "patient-missing", "Bundle.entry"),
+        (
+            bundle(without=("Patient",)),
+            {},
+            422,
+            "patient-missing",
+            "Bundle.entry[1].resource.subject",
+        ),
         (
             bundle(header={"eventCoding": {"code": "x"}}),
             {},
@@ -213,6 +222,29 @@ async def test_nothing_that_was_sent_reaches_a_log(
     assert "fhir_rejected" in logged
     assert canary not in logged
     assert CHILD_NUMBER not in logged
+
+
+async def test_messages_are_read_beside_the_event_loop(
+    face: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones too, and not all at once: a costly one delays nobody else's answers."""
+    readers: set[int] = set()
+    together: list[int] = []
+    running: list[None] = []
+
+    def reading(body: bytes, limits: Limits) -> Parsed | Refusal:
+        readers.add(threading.get_ident())
+        running.append(None)
+        together.append(len(running))
+        found = read_message(body, limits)
+        running.pop()
+        return found
+
+    monkeypatch.setattr(intake, "read_message", reading)
+    answers = await asyncio.gather(*(face.post(bundle()) for _ in range(6)))
+    assert {one.status_code for one in answers} == {202}
+    assert threading.get_ident() not in readers
+    assert max(together) <= 2
 
 
 async def test_broker_away_is_503_and_nothing_is_promised(namespace: str) -> None:

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -22,7 +25,7 @@ from halyard.postgres import transaction
 from halyard.settings import Settings
 from stores import alerts
 from streams.delivery.listener import listen
-from tests.support.alerts import alert, save
+from tests.support.alerts import AT, alert, save
 from tests.support.face import (
     CLINIC,
     INFIRMARY,
@@ -123,6 +126,24 @@ async def test_c20_what_commits_late_is_not_skipped_by_a_list(face: Hub) -> None
         assert (await client.alerts(after=after)).alerts == ()
 
 
+async def test_c20_pages_go_on_while_another_transaction_runs(face: Hub) -> None:
+    """A reading page by page has everything that is committed, each once; the cursor at its end
+    stands before what was committed late.
+    """
+    async with face.client(NORTH) as client:
+        async with transaction(face.pool) as held:
+            await alerts.save(held, [alert(10)])
+            await save(face.pool, *(alert(number) for number in (11, 12, 13)))
+            seen: list[int] = []
+            after, more = None, True
+            while more:
+                page = await client.alerts(after=after, limit=1)
+                seen += [number(one) for one in page.alerts]
+                after, more = page.next, page.more
+            assert seen == [11, 12, 13]
+        assert number((await client.alerts(after=after)).alerts[0]) == 10
+
+
 async def test_c20_what_commits_late_is_not_skipped_by_the_live_list(face: Hub) -> None:
     """The reader has 11 while 10 is not committed, breaks off, comes back with the last id that it
     was given, and gets 10.
@@ -178,6 +199,74 @@ async def test_a_reader_sees_its_own_alerts_and_states(face: Hub) -> None:
         assert await take(events, 1) == [5]
 
 
+@pytest.mark.parametrize("options", [{}, {"state": "raised"}])
+async def test_an_alert_that_becomes_restricted_is_withheld_from_who_was_shown_it(
+    face: Hub, options: dict[str, str]
+) -> None:
+    """Its place in every list is closed, whatever states were asked for: it says `withheld`, and
+    nothing else of it. Who comes later is told no more.
+    """
+    since = AT + timedelta(hours=1)
+    hidden = alert(1, restricted=True, withheld_at=since, version=2, state="accepted")
+    withheld = {
+        "alert_id": str(hidden.alert_id),
+        "version": 2,
+        "state": "withheld",
+        "changed_at": since.isoformat(),
+    }
+
+    async def shown(events: AsyncIterator[Event]) -> dict[str, str]:
+        async with asyncio.timeout(10):
+            async for event in events:
+                if event.kind == "alert":
+                    found: dict[str, str] = orjson.loads(event.data)
+                    return found
+        raise AssertionError
+
+    async with (
+        following(face, INFIRMARY, **options) as hospital,
+        following(face, NORTH, **options) as authority,
+    ):
+        await save(face.pool, alert(1))
+        assert (await shown(hospital))["state"] == (await shown(authority))["state"] == "raised"
+        await save(face.pool, hidden)
+        assert await shown(hospital) == await shown(authority) == withheld
+    async with following(face, NORTH, **options) as events:
+        assert await shown(events) == withheld
+
+
+async def test_hints_leave_a_pause_between_two_readings_of_a_list(made: Settings) -> None:
+    """However many changes there are, a list is not read without end."""
+    async with hub(made, connect=False, pace=Pace(poll=60, rest=0.15)) as face:
+
+        def readings() -> int:
+            return face.pool.get_stats()["requests_num"]
+
+        async with following(face):
+            before, started = readings(), time.monotonic()
+
+            def three() -> bool:
+                face.lists.hint()
+                return readings() >= before + 3
+
+            await aeventually(three, why="three readings")
+            assert time.monotonic() - started >= 2 * 0.15
+
+
+async def test_lists_leave_half_of_the_connections_to_the_others(made: Settings) -> None:
+    """While lists have all that they may have, an alert is read and accepted as ever; a list whose
+    turn does not come ends, as without a database.
+    """
+    pace = Pace(poll=0.05, turn=0.1)
+    async with hub(made, connect=False, pace=pace) as face, AsyncExitStack() as stack:
+        for _ in range(face.pool.max_size // 2):
+            await stack.enter_async_context(face.lists.reading())
+        async with asyncio.timeout(10), face.client(NORTH) as client:
+            assert (await client.alerts()).alerts == ()
+            async with following(face) as events:
+                assert [event async for event in events] == []
+
+
 async def test_a_change_comes_by_its_hint_without_a_poll(
     made: Settings, database: Database
 ) -> None:
@@ -202,8 +291,8 @@ async def test_the_hub_says_that_it_looked(made: Settings) -> None:
         httpx.AsyncClient(base_url=face.url, headers=bearer(NORTH), trust_env=False) as http,
     ):
         async with http.stream("GET", "/alerts/stream") as response, asyncio.timeout(10):
-            text = ""
-            async for piece in response.aiter_text():
+            text, pieces = "", response.aiter_text()  # held: dropping it would close the stream
+            async for piece in pieces:
                 text += piece
                 if text.count(": nothing new") >= 2:
                     break

@@ -49,6 +49,18 @@ async def test_a_birth_joins_the_alert_of_a_mother_who_came_days_ago(world: Worl
     assert (row.rule, row.content.content.birth) == ("birth-cancelled", False)
 
 
+async def test_a_birth_under_the_mothers_merged_id_joins_her_stay(world: World) -> None:
+    """She came under a temporary id that was merged into her own, which the birth names."""
+    hub = await with_plan(world)
+    came = make.NOW - timedelta(days=5)
+    await hub.take(make.attendance(MOTHER, local_id="TEMP1X", received_at=came))
+    await hub.take(make.merge("TEMP1X", "M1"))
+    birth = make.birth(local_id="M1")
+    await hub.take(birth)
+    assert await world.states(birth) == [("verified", "mother-key")]
+    assert any(one.content.content.birth for one in await hub.live())
+
+
 async def test_retention_leaves_the_mothers_key(world: World) -> None:
     """Her claim is emptied after 48 hours; the birth still follows it."""
     hub = await with_plan(world)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from halyard.postgres import transaction
 from schemas.events import PersonClaim, VisitEventKind
+from stores import claims, merges
 from stores.alerts import WITHDRAWN
+from stores.merges import MOST, Merge
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
 from tests.support.identity import CHILD
@@ -190,3 +194,57 @@ async def test_two_children_merged_by_mistake_keep_both_alerts(world: World) -> 
     assert {one.person for one in await hub.live()} == {PERSON, make.known(TWIN).person}
     rows = await world.rows("select rule, reported_event_id from worklist where closed_at is null")
     assert rows == [{"rule": "merge-conflict", "reported_event_id": merge.event_id}]
+
+
+@pytest.mark.parametrize("retained", [False, True])
+async def test_a_wrong_merge_is_noticed_however_old_the_evidence(
+    world: World, retained: bool
+) -> None:
+    """One twin was seen 60 hours ago, and cannot be compared: the merge is on the worklist, and
+    a bare arrival under that id is not given to the other twin.
+    """
+    hub = BothStages(world)
+    world.knows(person_of(TWIN))
+    await hub.take(make.flag(), make.flag(TWIN, line=2, local_id="C2"))
+    await hub.trace()
+    old = make.NOW - timedelta(hours=60)
+    await hub.take(make.attendance(local_id="R", visit="V1", received_at=old))
+    if retained:
+        async with world.pool.connection() as connection:
+            await claims.retain(connection, before=make.NOW - timedelta(hours=48))
+    await hub.take(make.attendance(TWIN, local_id="S", visit="V2"))
+    merge, bare = make.merge("R", "S"), make.attendance(PersonClaim(), local_id="R", visit="V3")
+    await hub.take(merge)
+    await hub.take(bare)
+    assert await world.states(merge, bare) == [
+        ("unresolved", "merge-conflict"),
+        ("unresolved", "child-without-evidence"),
+    ]
+
+
+async def test_a_bin_of_merges_holds_nobody_up(world: World) -> None:
+    """Thousands of patients merged into one: an event of one of them is decided by itself, without
+    taking the locks of all, and a further merge is on the worklist.
+    """
+    survivor = make.merge("J0", "BIN")
+    binned = [
+        Merge(
+            retired_key=make.KEYS.source_person("feed", f"J{one}", None, None),
+            retired_patient=f"patient {one}",
+            surviving_key=survivor.source_person,
+            surviving_patient=survivor.source_patient,
+            recorded_at=make.NOW,
+            message_at=make.NOW,
+            event_id=survivor.event_id,
+        )
+        for one in range(MOST + 50)
+    ]
+    async with transaction(world.pool) as connection:
+        await merges.put(connection, binned)
+        assert len(await merges.family(connection, [binned[0].retired_key])) <= MOST + 2
+    arrival, further = make.attendance(local_id="J5"), make.merge("J9999", "BIN")
+    await world.take(arrival, further)
+    assert await world.value(
+        "select key from claims where visit_id = %(v)s", v=arrival.visit_id
+    ) == (arrival.source_person)
+    assert await world.states(further) == [("unresolved", "merge-too-many")]

@@ -239,6 +239,34 @@ async def test_another_file_under_a_used_number_is_told(answering: Hub) -> None:
     assert (file.code, file.sequence_note) == ("CPF02", None)
 
 
+async def test_a_file_that_cannot_be_read_changes_no_answer_of_the_one_before(
+    answering: Hub,
+) -> None:
+    """Its number's plans are held: nobody is told that nothing was taken; and what comes under the
+    number after it is still another file."""
+    good = Trailer(2, format="csv", digest="first")
+    used = await arrive(answering, 7, good, codes=("CPR06", "CPR06"))
+    unreadable = Trailer(0, refused=1, format="csv", rule="file.workbook")
+    assert await arrive(answering, 7, unreadable) == used
+    page = await page_of(answering, used)
+    assert (page.file.code, page.file.final, page.file.refused) == ("CPF02", True, 0)
+    assert (page.expected, page.answered, page.file.sequence_note) == (2, 2, None)
+    await arrive(answering, 7, Trailer(2, format="csv", digest="other"))
+    assert ((await page_of(answering, used)).file.sequence_note or "").startswith("reused: ")
+
+
+async def test_a_number_whose_first_file_was_refused_is_used_by_the_next(answering: Hub) -> None:
+    """Refused, refused again, taken, refused: the file that was taken is answered, and another one
+    after it is told."""
+    unreadable = Trailer(0, refused=1, rule="header.none")
+    for trailer in (unreadable, unreadable, Trailer(1, digest="first"), unreadable):
+        upload = await arrive(answering, 8, trailer, codes=("CPR06",) if trailer.digest else ())
+    file = (await page_of(answering, upload)).file
+    assert (file.code, file.sequence_note) == ("CPF02", None)
+    await arrive(answering, 8, Trailer(1, digest="other"))
+    assert ((await page_of(answering, upload)).file.sequence_note or "").startswith("reused: ")
+
+
 async def test_a_file_that_cannot_be_read_is_no_sign_of_life(answering: Hub) -> None:
     """An authority whose every file is refused is not covered by them."""
     await arrive(answering, 1, Trailer(0, refused=1, rule="header.none"), authority=NORTH)

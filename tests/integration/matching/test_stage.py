@@ -429,7 +429,7 @@ async def test_the_list_pages_by_cursor_and_state(hub: Hub) -> None:
             connection, SHEFFIELD, after=cursor, limit=1, states=[RAISED]
         ):
             seen += [one.alert_id for one in page]
-            cursor = Cursor(page[-1].changed_xid, page[-1].alert_id)
+            cursor = Cursor.after(page[-1])
         assert len(set(seen)) == len(seen) == 2
         closed = await alerts.list_for_organisation(connection, SHEFFIELD, states=["closed"])
         assert closed == []

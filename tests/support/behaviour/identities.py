@@ -36,6 +36,16 @@ def _several_numbers(people: People) -> Story:
 
 
 @tells
+def _two_children_without_an_own_id(people: People) -> Story:
+    one, two = people.child(), people.child("Alex", born="2013-01-02")
+    steps = tuple(
+        Step("A04", child, visit=visit, numbers=("9999999999",), local="UNKNOWN", at=at)
+        for child, visit, at in ((one, "V1", -30), (two, "V2", -20))
+    )
+    return story((Flag(one), Flag(two)), steps, (Alert(one), Alert(two)))
+
+
+@tells
 def _somebody_elses_number(people: People) -> Story:
     flagged, other = people.child(), people.child("Alex", born="2013-01-02")
     step = Step("A04", other, numbers=(flagged.number,))

@@ -28,6 +28,7 @@ arrival_rule = "open-doors"
 source = "rz9-pas"
 organisation = "RZ9"
 facility = "RZ9"
+application = "PAS"
 
 [[arrival_rule]]
 name = "open-doors"

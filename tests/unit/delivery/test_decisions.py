@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from connectors.sending import Delivered, Refused, Retry
 from halyard.settings import DeliverySettings
-from streams.delivery.decisions import Again, Complete, Park, back_off, decide
+from streams.delivery.decisions import MAX_ANSWERED, Again, Complete, Park, back_off, decide
 from streams.delivery.dispatcher import payload_version
 
 SETTINGS = DeliverySettings(first_retry_seconds=2, max_retry_seconds=300, breaker_seconds=5)
@@ -38,6 +38,23 @@ def test_retry_after_is_heeded_up_to_our_longest_wait() -> None:
         got = decide(Retry("x", True, asked), attempts=1, settings=SETTINGS, random=lambda: 0.5)
         assert isinstance(got, Again)
         assert got.pause_seconds == wait
+
+
+def test_a_row_that_is_answered_not_now_waits_alone_then_is_set_aside() -> None:
+    """AR for ever to one message: it stops pausing the others, and after hours a person looks. What
+    is not answered at all never is set aside.
+    """
+    refused = Retry("ack-ar", True, answered=True)
+    paused: list[bool] = []
+    for attempts in range(1, MAX_ANSWERED):
+        got = decide(refused, attempts=attempts, settings=SETTINGS, random=lambda: 0.5)
+        assert isinstance(got, Again)
+        paused.append(got.pause_seconds is not None)
+    assert paused == [True] * 4 + [False] * (MAX_ANSWERED - 5)
+    last = decide(refused, attempts=MAX_ANSWERED, settings=SETTINGS, random=lambda: 0.5)
+    assert last == Park("ack-ar")
+    away = decide(Retry("connect", True), attempts=9_999, settings=SETTINGS, random=lambda: 0.5)
+    assert away == Again("connect", 300.0, 5.0)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

@@ -212,7 +212,7 @@ def test_numbers_statuses_and_local_ids_are_told_apart() -> None:
         {"system": LOCAL, "value": "T1", "type": record},
     ]  # fmt: skip
     one = event(bundle(patient={"identifier": identifiers}))
-    assert one.claim.nhs_number == "999 000 0018"
+    assert one.claim.nhs_number == CHILD_NUMBER
     assert one.claim.other_numbers == (OTHER_NUMBER,)
     assert one.claim.nhs_number_status is NhsNumberStatus.VERIFIED
     assert one.claim.local_id == "T1"
@@ -241,6 +241,8 @@ def test_without_a_message_id_or_visit_number_it_is_taken() -> None:
     }
     message["entry"][1]["resource"]["status"] = "in-progress"
     assert event(message).visit_id == one.visit_id
+    placeholder = {"identifier": [{"system": "urn:visits", "value": "UNKNOWN"}]}
+    assert event(bundle(encounter=placeholder)).visit_id == one.visit_id
 
 
 def test_a_merge_names_who_is_retired_by_link_or_by_resource() -> None:

@@ -155,3 +155,19 @@ def test_every_refusal_of_the_view_is_in_the_table() -> None:
         with pytest.raises(Er7Error) as caught:
             Message.parse(data)
         assert caught.value.rule in PROBLEMS
+
+
+@pytest.mark.parametrize(
+    ("lines", "errors"),
+    [
+        ("", ()),
+        ("ERR|^^^203&Unsupported version id&HL70357\r", ("203",)),
+        ("ERR||MSH^1^12|203^Unsupported version id^HL70357|E\r", ("203",)),
+        ("ERR|PID^1^3^101\rERR|MSH^1^9^200\r", ("101", "200")),
+        ("ERR|\r", ()),
+    ],
+)
+def test_the_error_codes_of_an_answer_are_read(lines: str, errors: tuple[str, ...]) -> None:
+    """ERR-1.4 to 2.4, ERR-3 from 2.5."""
+    text = f"MSH|^~\\&|A|B|C|D|2026||ACK|1|P|2.4\rMSA|AR|9\r{lines}"
+    assert parse_ack(text.encode()).errors == errors

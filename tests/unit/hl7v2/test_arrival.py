@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from connectors.arrival import is_arrival
 from schemas.events import VisitDetail, VisitEventKind
-from stores.directory import DEFAULT_RULE, ArrivalRule, Clause
+from stores.directory import ARRIVAL_TRIGGERS, DEFAULT_RULE, ArrivalRule, Clause
 from tests.unit.hl7v2.messages import arrival, trigger
 from tests.unit.hl7v2.reading import event
 
@@ -114,7 +114,7 @@ _clauses = st.lists(
     st.builds(
         Clause,
         name=st.sampled_from(["one", "two"]),
-        triggers=_some,
+        triggers=st.lists(st.sampled_from(ARRIVAL_TRIGGERS), max_size=2).map(tuple),
         classes=_some,
         admission_methods=_some,
         departments=_some,

@@ -128,6 +128,8 @@ def test_who_is_a_newborn(born: str, status: str, method: str, newborn: bool) ->
         ("9990000019^^^NHS", ("mother-number-invalid",)),
         ("B1^^^RTEST^MR", ()),
         ("B1", ()),
+        ("9999999999^^^NHS", ("mother-number-invalid",)),
+        ("UNKNOWN^^^RTEST", ()),
     ],
 )
 def test_without_a_mother_there_is_no_second_event(mother: str, marks: tuple[str, ...]) -> None:
@@ -143,6 +145,20 @@ def test_without_a_mother_there_is_no_second_event(mother: str, marks: tuple[str
 def test_which_messages_tell_a_birth(name: str, told: bool) -> None:
     """A new record does, a change of one does not: it would be told again and again."""
     assert (len(_baby(name)) == 2) is told
+
+
+@pytest.mark.parametrize(
+    ("name", "arrives"),
+    [("A01", True), ("A04", True), ("A06", True), ("A28", True), ("A08", False), ("A03", False)],
+)
+def test_only_the_babys_own_arrival_is_one_of_the_mother(name: str, arrives: bool) -> None:
+    """Or an A08 after the A11 would bring a cancelled birth back."""
+    assert _baby(name)[1].arrival is arrives
+
+
+def test_a_baby_named_as_its_own_mother_in_another_spelling_is_not_one() -> None:
+    """Numbers are compared as ten digits."""
+    assert len(_baby(pid_3=f"{OTHER_NUMBER}^^^NHS", mother="999 000 0026^^^NHS")) == 1
 
 
 def test_a_baby_without_a_visit_is_one_birth_on_whatever_day() -> None:

@@ -31,7 +31,7 @@ PV2|||^Fall at home||||||||||||||||||||||1
 """
 
 
-def report(text: str = ARRIVAL, *, feeds: tuple[Feed, ...] = ()) -> Report:
+def report(text: str = ARRIVAL, *, feeds: tuple[Feed, ...] | None = None) -> Report:
     """The report on one message."""
     return check(
         text.replace("\n", "\r").encode(),
@@ -101,6 +101,7 @@ def test_a_strict_itk_arrival_is_clean() -> None:
         ("^GMC\nPV1", "^GMC||||||||Y\nPV1", "PD1-12", "protection-indicator"),
         ("SURGERY^^Y06601", "SURGERY", "PD1-3.3", "practice-code-missing"),
         ("PV1|1|E|", "PV1|1||", "PV1-2", "patient-class-missing"),
+        ("PV1|1|E|", "PV1|1|EMER|", "PV1-2", "patient-class-unknown"),
         ("^RCB55|", "|", "PV1-3.4", "site-missing"),
         ("ED2026000123^^^VISITID", "", "PV1-19", "visit-number-missing"),
         ("PV2|||", "ZZZ|1\nPV2|||", "ZZZ", "segment-custom"),
@@ -152,6 +153,7 @@ def test_a_sender_that_is_no_feed_is_refused() -> None:
     known = Feed(source="rcb", organisation="RCB", facility="RCB", application="EDIS")
     other = Feed(source="rcb", organisation="RCB", facility="RCB", application="PAS")
     assert report(feeds=(other, known)).answer == "AA"
+    assert report(feeds=()).verdict == "AR unknown-feed: refused"
     assert report(feeds=(other,)).verdict == "AR unknown-feed: refused"
 
 
@@ -234,6 +236,9 @@ def test_the_command_takes_a_feed_of_the_directory(tmp_path: Path) -> None:
     file = tmp_path / "one.hl7"
     file.write_text(ARRIVAL)
     run = ["hl7", "check", str(file), "--directory", str(directory)]
+    by_sender = CliRunner().invoke(app, run)
+    assert "no arrival: walk-in.no-arrival" in by_sender.output
+    assert by_sender.exit_code == 0
     taken = CliRunner().invoke(app, [*run, "--feed", "rcb"])
     assert "no arrival: walk-in.no-arrival" in taken.output
     assert taken.exit_code == 0

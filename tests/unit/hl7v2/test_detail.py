@@ -126,6 +126,11 @@ def test_who_is_not_identified_gives_no_names_as_evidence() -> None:
         ("ZU8|U|1|Yes|N", ()),
         ("ZU8|U|1|Yes", ()),
         ('ZU8||||""', ()),
+        ("ZU8||||N\rZU8||||Y", ("location-shielded",)),
+        ("ZU8\rZU8||||Y", ("location-shielded",)),
+        ("ZU8||||N~Y", ("location-shielded",)),
+        ("ZU8||||N~\rZU8||||No", ()),
+        ("ZU8||||Y~Hide", ("location-shielded", "location-shielding-unknown-code")),
     ],
 )
 def test_a_hidden_place_is_respected(zu8: str, marks: tuple[str, ...]) -> None:

@@ -183,6 +183,20 @@ def test_escapes(escaped: bytes, text: str) -> None:
         (b"KLINGON~UNICODE", "Zoë".encode(), "Zoë", {}),
         (b"KLINGON~ELVISH", b"Zoe", "Zoe", {"MSH-18": Mark.UNKNOWN_CHARSET}),
         (b'""', b"Zoe", "Zoe", {}),
+        # UTF-8 under another name
+        (b"", "Zoë".encode(), "Zoë", {"PID-5": Mark.OTHERWISE}),
+        (b"ASCII", "Łó".encode(), "Łó", {"PID-5": Mark.OTHERWISE}),
+        (b"8859/1", "Zoë".encode(), "Zoë", {"PID-5": Mark.OTHERWISE}),
+        (b"windows-1252", "Zoë".encode(), "Zoë", {"PID-5": Mark.OTHERWISE}),
+        (
+            b"KLINGON",
+            "Zoë".encode(),
+            "Zoë",
+            {"MSH-18": Mark.UNKNOWN_CHARSET, "PID-5": Mark.OTHERWISE},
+        ),
+        (b"8859/1", b"ZO\xc3", "ZOÃ", {}),
+        # capitals of the east may be valid UTF-8 by chance: what is declared holds
+        (b"8859/2", "PÓŁ".encode("iso8859-2"), "PÓŁ", {}),
     ],
 )
 def test_text_is_always_read_and_marked_where_it_was_guessed(
@@ -201,6 +215,34 @@ def test_the_charset_of_the_message_counts_every_byte() -> None:
     assert view.charset == "windows-1252"
     assert view.marks == {"message": Mark.FALLBACK}
     assert Message.parse(arrival()).charset == "utf-8"
+
+
+@pytest.mark.parametrize("charset", [b"", b"8859/1"])
+def test_a_message_in_utf8_is_that_whatever_it_declares(charset: bytes) -> None:
+    """The event of a UTF-8 message whose MSH-18 says otherwise names UTF-8, marked; one broken byte
+    elsewhere changes nothing for the fields that are valid."""
+    data = arrival().replace(b"|UNICODE", b"|" + charset).replace(b"TESTCHILD", "ZOË".encode())
+    view = Message.parse(data)
+    assert view.charset == "utf-8"
+    assert view.marks == {"message": Mark.OTHERWISE}
+    mixed = Message.parse(data + b"NK1|1|\xeb\r")
+    assert (mixed.get("PID-5.1"), mixed.get("NK1-2")) == ("ZOË", "ë")
+    assert mixed.charset == ("iso8859-1" if charset else "windows-1252")
+    assert mixed.marks["PID-5"] is Mark.OTHERWISE
+
+
+def test_the_worst_mark_of_a_field_stands() -> None:
+    """Two parts of a field that were read in different ways: the less certain one is told."""
+    view = Message.parse(b"MSH|^~\\&|A|B|C|D|1||ADT^A04|1|P|2.4\rPID|1||||Zo\xeb^" + "ë".encode())
+    assert (view.get("PID-5.1"), view.get("PID-5.2")) == ("Zoë", "ë")
+    assert view.marks == {"PID-5": Mark.FALLBACK}
+
+
+def test_an_unknown_character_set_in_bytes_that_are_none_stays_unknown() -> None:
+    """MSH-18 itself may hold bytes that are not ASCII; reading it keeps its own mark."""
+    view = Message.parse(b"MSH|^~\\&|A|B|C|D|1||ADT^A04|1|P|2.4||||||X\x80\r")
+    assert view.get("MSH-18") == "X€"
+    assert view.marks == {"MSH-18": Mark.UNKNOWN_CHARSET}
 
 
 def test_null_and_absent_are_empty_text_but_not_the_same_bytes() -> None:

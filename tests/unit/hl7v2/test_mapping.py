@@ -92,7 +92,7 @@ def test_an_event_travels_through_the_codec() -> None:
         ("9990000018^^^NHS^NH~T1^^^RTEST^MR", "9990000018", "T1"),
         ("T1^^^MRENTR^MEDREC~9990000018^^^NHS^HN", "9990000018", "T1"),
         ("T1^^^SIM^MRN~9990000018^^^NHSNBR^NHSNMBR", "9990000018", "T1"),
-        ("999 000 0018^^^NHS~X^^^OTHER~T1^^^RTEST^MR", "999 000 0018", "T1"),
+        ("999 000 0018^^^NHS~X^^^OTHER~T1^^^RTEST^MR", "9990000018", "T1"),
         ("T1^^^RTEST^HN", None, "T1"),
         ("T1", None, "T1"),
         ("", None, None),

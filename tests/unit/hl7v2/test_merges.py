@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.hl7v2.ack import acknowledge, parse_ack
+from connectors.hl7v2.er7 import Er7Error
 from connectors.hl7v2.merges import MAX_PAIRS
 from schemas.codec import decode, encode
 from schemas.events import AttendanceReported, VisitEventKind
@@ -94,6 +96,9 @@ def test_who_has_no_local_id_is_known_by_visit_then_number() -> None:
         (("MRG|",), "merge-incomplete"),
         (('MRG|""',), "merge-incomplete"),
         (("MRG|9990000019^^^NHS",), "merge-incomplete"),
+        (("MRG|9999999999^^^NHS",), "merge-incomplete"),
+        (("MRG|UNKNOWN^^^RCB",), "merge-incomplete"),
+        (("MRG|0000|||TRAUMA 3",), "merge-incomplete"),
         (("MRG|T2^^^RCB",), "merge-of-one"),
         (("MRG|T2",), "merge-of-one"),
     ],
@@ -124,10 +129,18 @@ def test_a_message_of_several_merges_is_an_event_for_each() -> None:
 
 
 def test_merges_in_one_message_are_bounded_and_unclear_pairs_are_none() -> None:
-    """Each event holds the message; two PID with one MRG say not who becomes whom."""
-    many = events(message(trigger("A40"), _pid("T0"), *(f"MRG|T{n}" for n in range(1, 99))))
-    assert len(many) == MAX_PAIRS
-    assert all("merges-cut" in one.marks for one in many)
+    """Each event holds the message, and one with more is refused, not done in part; two PID with
+    one MRG say not who becomes whom.
+    """
+
+    def merging(count: int) -> bytes:
+        return message(trigger("A40"), _pid("T0"), *(f"MRG|T{n}" for n in range(1, count + 1)))
+
+    assert len(events(merging(MAX_PAIRS))) == MAX_PAIRS
+    with pytest.raises(Er7Error) as caught:
+        events(merging(MAX_PAIRS + 1))
+    assert (caught.value.rule, caught.value.place) == ("merges", "MRG")
+    assert parse_ack(acknowledge(merging(MAX_PAIRS + 1), "merges")).code == "AR"
     unclear = event(message(trigger("A40"), _pid("T0"), _pid("T1"), "MRG|T2"))
     assert (unclear.kind, unclear.marks) == (VisitEventKind.NOT_USED, ("merge-incomplete",))
 

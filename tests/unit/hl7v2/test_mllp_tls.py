@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,13 @@ async def test_without_a_client_ca_the_sender_checks_the_receiver(made: Certific
             await _send(server, tls)
 
 
+async def test_a_plain_sender_is_told_that_tls_may_be_wanted(hub: Hl7v2Settings) -> None:
+    """The receiver just closes; the error names the likely cause."""
+    async with serving(hub) as server:
+        with pytest.raises(MllpError, match="may want TLS"):
+            await _send(server, None)
+
+
 async def test_a_handshake_that_never_ends_gives_its_place_back(hub: Hl7v2Settings) -> None:
     """A silent connection in the handshake counts as a connection, until its time is up."""
     async with serving(hub, limits=Limits(read_timeout=0.2)) as server:
@@ -103,6 +111,43 @@ async def test_a_handshake_that_never_ends_gives_its_place_back(hub: Hl7v2Settin
         await aeventually(lambda: server.connections == 1)
         assert await reader.read() == b""
         await aeventually(lambda: server.connections == 0)
+        writer.close()
+
+
+async def test_silent_handshakes_give_way_with_their_sockets(
+    made: Certificates, hub: Hl7v2Settings
+) -> None:
+    """Connections that never say a word of TLS: no more sockets than places stay open, however
+    many come, and a sender who speaks is served."""
+    limits, pair = Limits(max_connections=10), made.issue("sender")
+    tls = client_context(made.authority, pair.certificate, pair.key)
+    async with serving(hub, limits=limits) as server, AsyncExitStack() as stack:
+        silent = []
+        for _ in range(60):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            stack.callback(writer.close)
+            silent.append(reader)
+            await asyncio.sleep(0)
+            assert server.connections <= 11  # the one that comes, and the one that goes
+        await aeventually(lambda: sum(one.at_eof() for one in silent) == 50)
+        assert server.connections == 10
+        assert await _send(server, tls) == b"re:one"
+        assert server.refused == 0
+
+
+async def test_a_stop_closes_what_has_only_just_come(hub: Hl7v2Settings) -> None:
+    """Connections that were accepted and not looked at yet are closed with the server."""
+    async with serving(hub) as server:
+        readers = []
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            readers.append((reader, writer))
+        await aeventually(lambda: server.connections > 0)
+        await server.stop(grace=0.1)
+        assert server.connections == 0
+    for reader, writer in readers:
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
 
 

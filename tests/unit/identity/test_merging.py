@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from connectors.pds.outcomes import Found, NotFound
 from schemas import codec
 from schemas.events import AttendanceReported, AttendanceVerified, PersonClaim, VisitEventKind
 from stores.claims import ClaimState
+from stores.merges import MOST, Families
 from streams.identity import answering, attendances, merging
 from streams.identity.aliases import Aliases
 from streams.identity.answers import TraceAnswer
@@ -207,6 +209,34 @@ def test_a_chain_ends_at_the_last_and_a_circle_at_whom_was_named_last() -> None:
     assert {book.aliases.survivor(one) for one in key.values()} == {key["R"]}
     take(book, make.merge("S", "T", minutes=5))
     assert {book.aliases.survivor(one) for one in key.values()} == {key["T"]}
+
+
+def test_a_bin_of_merges_is_not_followed() -> None:
+    """More ids than can be one patient's: each stands for itself, and the merge is on the worklist,
+    while other families are followed.
+    """
+    book = make.ledger([make.known()])
+    merges = [make.merge(f"J{one}", "BIN", minutes=one) for one in range(MOST)]
+    take(book, *merges, make.merge("R", "S"))
+    assert book.claim(merges[-2].event_id).rule == "merged"
+    last = book.claim(merges[-1].event_id)
+    assert (last.state, last.rule) == (ClaimState.UNRESOLVED, "merge-too-many")
+    binned = make.attendance(local_id="J3", visit="V1")
+    other = make.attendance(local_id="R", visit="V2")
+    take(book, binned, other)
+    assert patients(book)[binned.event_id] == patient("J3")
+    assert patients(book)[other.event_id] == patient("S")
+
+
+def test_families_of_thousands_are_found_in_no_time() -> None:
+    """What is linked is found by one pass, however many merges there are."""
+    made = [merging.merge_of(make.merge(f"J{one}", "BIN")) for one in range(3_000)]
+    merges = [one for one in made if one is not None]
+    started = time.process_time()
+    families = Families(merges)
+    assert families.of(merges, [merges[5].retired_key]) == []
+    assert families.crowded(merges[7].retired_key)
+    assert time.process_time() - started < 1
 
 
 names = st.sampled_from("ABCDE")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from connectors.arrival import ARRIVING
+from connectors.hl7v2.triggers import KINDS
 from halyard.errors import ConfigurationError
-from stores.directory import DEFAULT_RULE, Directory, load_directory
+from stores.directory import ARRIVAL_TRIGGERS, DEFAULT_RULE, Directory, load_directory
 
 TOKEN = "a-practice-token"
 GOOD = f"""
@@ -82,7 +84,7 @@ def directory(tmp_path: Path) -> Directory:
 def test_a_feed_is_known_by_what_it_says_and_where_it_comes_from(
     directory: Directory, application: str, facility: str, address: str, source: str | None
 ) -> None:
-    """MSH-3, MSH-4 and the peer's network must all fit; the first feed that fits is it."""
+    """MSH-3, MSH-4 and the peer's network must all fit; who names the application comes first."""
     feed = directory.feed_for(application, facility, address)
     assert (feed.source if feed else None) == source
 
@@ -256,3 +258,106 @@ def test_an_endpoint_is_a_signed_webhook_or_an_hl7_listener(tmp_path: Path) -> N
     assert not directory.endpoints["alerts"].mllp
     with pytest.raises(ConfigurationError, match="needs `secret`"):
         _load(tmp_path, GOOD + listener.replace("mllps", "https"))
+
+
+CERTIFIED = f'application = "EDIS"\ncertificates = ["{"a" * 64}"]'
+
+
+def test_the_feed_that_names_the_application_comes_first(tmp_path: Path) -> None:
+    """Wherever it stands in the file."""
+    general, special = GOOD.rsplit("[[feed]]", 1)[1], FEED_LINE
+    text = GOOD.rsplit("[[feed]]", 2)[0] + "[[feed]]" + general
+    text += f'[[feed]]\nsource = "last"\norganisation = "RTEST"\nfacility = "RTEST"\n{special}\n'
+    directory = _load(tmp_path, text)
+    found = directory.feed_for("EDIS", "RTEST", "127.0.0.1"), directory.feed_named("EDIS", "RTEST")
+    assert [feed.source if feed else None for feed in found] == ["last", "last"]
+    other = directory.feed_named("PAS", "RTEST")
+    assert other is not None
+    assert other.source == "rtest-pas"
+    assert directory.feed_named("EDIS", "OTHER") is None
+
+
+def test_who_does_not_show_the_certificate_is_of_no_looser_feed(tmp_path: Path) -> None:
+    """Else the certificates of a feed would be asked for in vain."""
+    text = GOOD.replace(FEED_LINE, CERTIFIED).replace('"10.1.0.0/16"', '"127.0.0.0/8"')
+    directory = _load(tmp_path, text)
+    for shown in (None, "b" * 64):
+        assert directory.feed_for("EDIS", "RTEST", "127.0.0.1", shown) is None
+    found = directory.feed_for("EDIS", "RTEST", "127.0.0.1", "a" * 64)
+    assert found is not None
+    assert found.source == "rtest-ed"
+    general = directory.feed_for("PAS", "RTEST", "127.0.0.1")
+    assert general is not None
+    assert general.source == "rtest-pas"
+
+
+FEED = '[[feed]]\norganisation = "RTEST"\n'
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ('facility = "F"', 'facility = "F"', True),
+        ('facility = "F"', 'facility = "G"', False),
+        ('facility = "F"\napplication = "A"', 'facility = "F"', False),
+        ('facility = "F"\npeers = ["10.0.0.0/8"]', 'facility = "F"\npeers = ["10.1.0.0/16"]', True),
+        (
+            'facility = "F"\npeers = ["10.0.0.0/16"]',
+            'facility = "F"\npeers = ["10.1.0.0/16"]',
+            False,
+        ),
+        ('facility = "F"\npeers = ["::1/128"]', 'facility = "F"\npeers = ["10.1.0.0/16"]', False),
+        (f'facility = "F"\ncertificates = ["{"a" * 64}"]', 'facility = "F"', True),
+        (
+            f'facility = "F"\ncertificates = ["{"a" * 64}"]',
+            f'facility = "F"\ncertificates = ["{"b" * 64}"]',
+            False,
+        ),
+        (
+            f'facility = "F"\ncertificates = ["{"a" * 64}", "{"b" * 64}"]',
+            f'facility = "F"\ncertificates = ["{"b" * 64}"]',
+            True,
+        ),
+        ('transport = "fhir"', 'transport = "fhir"', True),
+        ('transport = "fhir"', 'transport = "fhir"\nendpoint = "e"', False),
+        ('transport = "fhir"\nendpoint = "e"', 'transport = "fhir"\nendpoint = "e"', True),
+        ('transport = "fhir"', 'facility = "F"', False),
+    ],
+)
+def test_two_feeds_that_a_message_could_be_of_do_not_load(
+    tmp_path: Path, one: str, other: str, clash: bool
+) -> None:
+    """Else the place in the file would say whose rule holds, and one feed would fall silent."""
+    text = f'{GOOD}\n{FEED}source = "x1"\n{one}\n{FEED}source = "x2"\n{other}\n'
+    if not clash:
+        assert len(_load(tmp_path, text).feeds) == 4
+        return
+    with pytest.raises(ConfigurationError, match="feeds x1 and x2"):
+        _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        *(
+            ('"a04"', f'"{one}"', "can be an arrival")
+            for one in ("A08", "AO4", "ADT^A04", "A4", "A28")
+        ),
+        *(
+            ('departments = ["pau ", "CAU"]', f'classes = ["{one}"]', "write")
+            for one in ("EMER", "imp", "AMB")
+        ),
+    ],
+)
+def test_a_clause_that_could_never_be_met_does_not_load(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    """It would silence a hospital: a slip in a trigger, a code of FHIR."""
+    assert old in RULES
+    with pytest.raises(ConfigurationError, match=told):
+        _load(tmp_path, RULES.replace(old, new) + GOOD)
+
+
+def test_the_triggers_that_may_be_named_are_those_that_can_arrive() -> None:
+    """The directory's list and the connector's kinds are one."""
+    assert set(ARRIVAL_TRIGGERS) == {name for name, kind in KINDS.items() if kind in ARRIVING}

@@ -69,6 +69,30 @@ def test_what_libraries_say_is_cut_to_their_name() -> None:
     assert "<string>" in lines[0]["place"] or ":" in lines[0]["place"]
 
 
+def test_a_library_that_repeats_itself_is_told_once_a_second() -> None:
+    """An outage of the broker is some lines, not thousands; the next line counts what was not
+    told. Another place, or another error at it, has a line of its own."""
+    lines = run(
+        """
+        from halyard import telemetry
+        now = [10.0]
+        (handler,) = logging.getLogger().handlers
+        handler.clock = lambda: now[0]
+        def warn(times, error=None):
+            for _ in range(times):
+                logging.getLogger("aiokafka").warning("%s", CANARY, exc_info=error)
+        warn(1000)
+        warn(1, ValueError(CANARY))
+        now[0] += 1.0
+        warn(1)
+        now[0] += 1.0
+        warn(1)
+        """
+    )
+    assert [line.get("suppressed") for line in lines] == [None, None, 999, None]
+    assert lines[1]["error"] == "ValueError"
+
+
 def test_an_exception_is_shown_by_class_and_place() -> None:
     """Neither its text nor that of its cause is in the line."""
     (line,) = run(

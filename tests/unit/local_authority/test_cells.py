@@ -90,6 +90,20 @@ def test_a_number_whose_digits_are_lost_is_refused_by_its_own_rule(text: str) ->
     assert "column as text" in refusal.message
 
 
+@pytest.mark.parametrize("text", ["1.23457E+11", "1,23457e+11", "1.23457E11", "1E+11"])
+def test_a_local_id_whose_digits_are_lost_is_refused(text: str) -> None:
+    """Two children would have one id."""
+    refusal = read_cell("local_id", text)
+    assert refusal == Refusal("local_id", "cell.scientific")
+    assert "column as text" in refusal.message
+
+
+@pytest.mark.parametrize("text", ["1E5", "4E123", "E+11", "12.5E+11", "1.23457"])
+def test_an_id_with_a_letter_is_no_lost_number(text: str) -> None:
+    """Systems give ids of digits and letters; spreadsheets write a point or a plus."""
+    assert read_cell("local_id", text) == text
+
+
 def test_a_number_in_another_wrong_form_is_left_to_identity() -> None:
     """It gets CPR04, as from a file of JSON lines."""
     assert read_cell("nhs_number", "99900018") == "99900018"

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.local_authority.records import COLUMNS, RULES, Accepted, FlagLine, parse_line
+from connectors.local_authority.records import (
+    COLUMNS,
+    PHONES,
+    RULES,
+    Accepted,
+    FlagLine,
+    parse_line,
+)
 from schemas.events import PlanType
 from tests.support.face import NORTH, flag
 
@@ -68,6 +75,20 @@ def test_the_alias_of_the_unborn_plan_is_taken_and_marked() -> None:
     assert isinstance(parsed, Accepted)
     assert parsed.record.plan_type is PlanType.UCPP
     assert parsed.marks == ("plan_type.alias",)
+
+
+@pytest.mark.parametrize(
+    "phone",
+    ["0" * 61, "01632\x00960201", "\x00x", "x\x7f", "\ud800", 1632960201, ["01632 960201"], True],
+)
+@pytest.mark.parametrize("column", ["phone_office", "phone_emergency"])
+def test_a_phone_that_cannot_be_taken_keeps_no_plan_out(column: str, phone: object) -> None:
+    """The plan is taken without it, and marked; the directory's number is shown."""
+    parsed = parse({**flag(), "phone_office": "0", "phone_emergency": "0", column: phone})
+    assert isinstance(parsed, Accepted)
+    assert getattr(parsed.record, column) is None
+    assert {parsed.record.phone_office, parsed.record.phone_emergency} == {None, "0"}
+    assert parsed.marks == ("phone.not_taken",)
 
 
 def test_a_delete_needs_no_start() -> None:
@@ -137,10 +158,11 @@ def test_a_broken_line_is_named_by_field_and_rule(
     assert parse(line) == refusals
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", [one for one in COLUMNS if one not in PHONES])
 @pytest.mark.parametrize("text", ["\x00", "\x00x", "x\x00", "a\x00b", "a\x01b"])
 def test_a_nul_in_any_column_is_refused_by_field(column: str, text: str) -> None:
-    """The database takes no NUL: the line is refused before it is ours, and the column named."""
+    """The database takes no NUL: the line is refused before it is ours, and the column named (of a
+    phone, that alone is left out)."""
     assert parse({**flag(), column: text}) == {(column, "column.characters")}
 
 

@@ -52,6 +52,15 @@ def test_an_open_quote_costs_its_own_line_alone() -> None:
     assert [line for line, _ in many] == list(range(1, 102))
 
 
+def test_the_text_formula_of_a_spreadsheet_is_a_value() -> None:
+    """`="9990000018"`, bare as some exports write it: its meaning is the cell's, not the row's."""
+    assert read(b'="9990000018",b\nc, ="1" \n') == [
+        (1, (b'="9990000018"', b"b")),
+        (2, (b"c", b' ="1" ')),
+    ]
+    assert read(b'="a"b",c\nd,="e\n') == [(1, "row.quotes"), (2, "row.quotes")]
+
+
 def test_a_quote_inside_a_bare_value_is_refused() -> None:
     """There is no one reading of it."""
     assert read(b'a,b "c"\nd,e\n') == [(1, "row.quotes"), (2, (b"d", b"e"))]

@@ -161,6 +161,19 @@ def test_rows_are_refused_by_line_and_column_and_the_rest_goes_on() -> None:
     assert found[0].columns["family"] == "Test field"
 
 
+@pytest.mark.parametrize("cell", ["#N/A", "=A1", "@SUM(A1)", "2.07946E+09", "0" * 61])
+def test_a_phone_that_a_spreadsheet_has_lost_keeps_no_plan_out(cell: str) -> None:
+    """The row is taken without it and marked; the other phone stays."""
+    reader = make_reader("csv", gss=NORTH, today=date(2026, 3, 10), max_bytes=16_000)
+    header = f"{HEADER},phone_office,phone_emergency\n"
+    plain, marked = reader.feed(f"{header}{ROW},0,1\n{ROW},{cell},01632 960202\n".encode())
+    assert isinstance(plain.parsed, Accepted)
+    assert isinstance(marked.parsed, Accepted)
+    phones = (marked.parsed.record.phone_office, marked.parsed.record.phone_emergency)
+    assert phones == (None, "01632 960202")
+    assert (plain.parsed.marks, marked.parsed.marks) == ((), ("phone.not_taken",))
+
+
 def test_unnamed_columns_may_be_there_as_long_as_they_are_empty() -> None:
     """Spreadsheets save what was once touched; rows of nothing are no records."""
     assert parts(HEADER + ",,", ROW + ",,", ",,,,,,,") == parts(HEADER + ",,", ROW + ",,")

@@ -97,11 +97,12 @@ def test_a_place_once_hidden_stays_hidden(trigger: str) -> None:
 
 def test_a_hidden_place_withholds_department_site_and_reason_but_not_whom_to_ring() -> None:
     """The hospital's name and its call-back contact stay, for the authority must be able to act."""
-    hidden = replace(visit(), location_shielded=True)
+    hidden = replace(visit(admission_method="31"), location_shielded=True)
     world = World(hidden, flags=[flag()])
     (change,) = world.turn()
     content = change.row.content.content
     assert (content.department, content.site_ods, content.reason) == (None, None, None)
+    assert (content.mode_of_arrival, content.admission_method) == (None, None)
     assert content.location_shielded
     assert content.hospital_name == "Northern Children's Hospital"
     assert content.callback_phone == "0114 496 0001"
@@ -249,3 +250,47 @@ def test_what_was_taken_back_does_not_keep_the_retired_patient() -> None:
     arrival = attendance("A04", source_patient=OTHER_PATIENT, revision=2)
     retracted = attendance("A08", at=NOON + MINUTE, revision=2, assertion=Assertion.RETRACTED)
     assert made(arrival, retracted).source_patient == OTHER_PATIENT
+
+
+def test_a_cancel_that_hides_the_place_does_not_tell_it_once_more() -> None:
+    """The withdrawal shows the last content, without the place that is hidden by now."""
+    told = VisitDetail(department="ED", site_ods="S1", reason="assault", mode_of_arrival="police")
+    arrival = attendance("A04", detail=told)
+    world = World(made(arrival), flags=[flag()])
+    world.turn()
+    cancel = attendance("A11", at=NOON + HOUR, detail=VisitDetail(location_shielded=True))
+    (change,) = world.put(made(arrival, cancel))
+    content = change.row.content.content
+    assert (change.row.state, content.location_shielded) == (WITHDRAWN, True)
+    assert {content.department, content.site_ods, content.reason, content.mode_of_arrival} == {None}
+
+
+def test_every_baby_is_to_be_confirmed() -> None:
+    """Twins: the second was born after the first was accepted, and asks anew; said again, or in
+    the same batch, it does not.
+    """
+    world = World(mothers(), flags=[UNBORN], person=person_of(MOTHER))
+    world.turn()
+    for baby in (1, 2):
+        born = mothers(f"B{baby}", birth=True, arrived=Moment(NOON + baby * HOUR))
+        (change,) = world.put(born)
+        row = change.row
+        assert (row.rule, row.state, row.round) == ("birth-reported", RAISED, baby + 1)
+        world.alerts[row.alert_id] = replace(row, state=ACCEPTED, accepted_at=NOON)
+        assert world.put(born) == []
+
+
+@pytest.mark.parametrize("days", [31, 240, 400])
+def test_a_birth_joins_no_visit_of_which_nothing_was_heard_for_a_month(days: int) -> None:
+    """Never discharged, months ago: the birth stands alone. Heard of within 30 days, it joins."""
+    old = mothers(reason="sprained ankle")
+    born = mothers("B1", birth=True, arrived=Moment(NOON + days * DAY))
+    assert len(group([old, born])) == 2
+    assert len(group([replace(old, heard_until=NOON + (days - 30) * DAY), born])) == 1
+
+
+def test_a_discharge_tidied_up_long_after_is_no_word_of_a_stay() -> None:
+    """The events of a stay follow each other; what comes after a silence does not prolong it."""
+    weeks = [attendance("A08", at=NOON + count * 20 * DAY) for count in (1, 2)]
+    tidied = attendance("A03", at=NOON + 240 * DAY)
+    assert made(attendance("A04"), *weeks, tidied).heard_until == NOON + 40 * DAY

@@ -10,7 +10,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import Assertion, AttendanceVerified, IdentityStatus, Moment, VisitDetail
+from schemas.events import (
+    Assertion,
+    AttendanceVerified,
+    IdentityStatus,
+    Moment,
+    VisitDetail,
+    VisitEventKind,
+)
 from stores.visits import Visit, VisitEvent
 from streams.matching.visit import existence, fold, highest_revisions
 from tests.support.matching import (
@@ -45,6 +52,27 @@ def test_an_admission_that_is_no_arrival_does_not_live() -> None:
     """A planned admission makes no live visit, and nothing to alert for."""
     visit = made(attendance("A01", arrival=False))
     assert (visit.live, visit.state, visit.arrived) == (False, "none", None)
+
+
+def test_housekeeping_of_a_baby_founds_a_birth_and_revives_none() -> None:
+    """An A08 that names the mother tells of a birth if nothing did; after the A11 it does not. The
+    baby's own arrival, recorded after the cancel, does.
+    """
+
+    def birth(minutes: int, *, arrival: bool) -> AttendanceVerified:
+        at = NOON + minutes * MINUTE
+        told = attendance("A04", at=at, arrival=arrival, message=str(minutes))
+        return replace(told, kind=VisitEventKind.BIRTH)
+
+    first, cancel = birth(0, arrival=True), attendance("A11", at=NOON + 5 * MINUTE, message="5")
+    update, again = birth(9, arrival=False), birth(10, arrival=True)
+    assert made(update).live
+    assert made(update).birth
+    assert made(first, update).arrived == Moment(NOON)
+    for order in ((first, cancel, update), (update, cancel, first), (cancel, update, first)):
+        assert made(*order).state == "cancelled"
+    assert made(cancel, update).state == "cancelled"
+    assert made(first, cancel, update, again).live
 
 
 def test_c12_cancel_then_same_visit_again_revives() -> None:
@@ -252,7 +280,9 @@ def test_live_is_exactly_an_arrival_that_no_later_cancel_undoes(events: list[Vis
     kept = highest_revisions(events)
     arrivals = [existence(one) for one in kept if one.event.arrival]
     cancels = [existence(one) for one in kept if one.event.trigger == "A11"]
+    births = [one for one in kept if one.event.kind is VisitEventKind.BIRTH]
     live = bool(arrivals) and (not cancels or max(arrivals) > max(cancels))
+    live = live or (bool(births) and not cancels)
     visit = fold(events)
     assert visit.live is live
     assert (visit.arrived is not None) is live
