@@ -24,7 +24,7 @@ WORKERS := 2
 PYTEST := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)
 # The table only when the floor is missed
 COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage report > build/coverage.txt \
-	&& tail -n 1 build/coverage.txt || { cat build/coverage.txt; exit 1; }
+	&& grep '^TOTAL' build/coverage.txt || { cat build/coverage.txt; exit 1; }
 # Arguments of tests.fuzz.run, as in: make fuzz FUZZ="--target er7 --seconds 60"
 FUZZ :=
 

@@ -15,7 +15,7 @@ import orjson
 
 from connectors.fhir import validation
 from connectors.fhir.events import VisitEvent, visit_event
-from connectors.fhir.outcomes import MAX_ISSUES, Issue
+from connectors.fhir.outcomes import MAX_ISSUES, RULES, Issue
 from connectors.fhir.resources import Placed, placed, resolve
 from connectors.fhir.subjects import encounter_of, patient_of
 from connectors.fhir.view import Coding, Json, coding, codings, obj, objs, text
@@ -199,10 +199,16 @@ def _problems(bundle: Json, entries: list[Any], resources: Sequence[Placed]) -> 
     found = validation.problems({**bundle, "entry": around}, "Bundle")
     for one in resources:
         if one.kind == "MessageHeader":
-            found += validation.problems(one.content, one.place)
+            found += _judged(one)
         else:
             found += validation.unreadable(one.content, one.place)
-    return found
+    # a type that does not exist (in `contained`) is a mark wherever it stands
+    return tuple(one for one in found if one.rule in RULES)
+
+
+def _judged(resource: Placed) -> tuple[Issue, ...]:
+    # by the type as it was read: "MessageHeader " is one
+    return validation.problems({**resource.content, "resourceType": resource.kind}, resource.place)
 
 
 def _around(entry: Any) -> Any:
@@ -220,8 +226,8 @@ def _mark_oddities(resources: Sequence[Placed], marks: list[str]) -> None:
     """A mark for each element elsewhere that is not FHIR R4, as far as they are told."""
     found: list[Issue] = []
     for one in resources:
-        if one.kind != "MessageHeader" and len(found) < MAX_ISSUES:
-            found.extend(validation.problems(one.content, one.place))
+        if len(found) < MAX_ISSUES:
+            found.extend(_judged(one))
     marks.extend(f"{one.rule}:{one.place}" for one in found[:MAX_ISSUES])
 
 

@@ -16,6 +16,7 @@ from schemas.events import Moment
 from tests.unit.fhir.bundles import CHILD_NUMBER, NHS, bundle, event
 
 CANARY = "Canary-Secret"
+H = "Bundle.entry[0].resource"
 E = "Bundle.entry[1].resource"
 P = "Bundle.entry[2].resource"
 M = "Bundle.entry[4].resource"
@@ -74,6 +75,10 @@ def place(**more: Any) -> dict[str, Any]:
         (
             {"patient": {"contained": [{"resourceType": CANARY}]}},
             f"resource-unknown:{P}.contained[0]",
+        ),
+        (
+            {"header": {"contained": [{"resourceType": CANARY}]}},
+            f"resource-unknown:{H}.contained[0]",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_no_file_of_quotes_takes_long(piece: bytes) -> None:
     body = piece * (30_000 // len(piece))
     began = time.process_time()
     read(body, limit=16_000)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # some tenths; reading anew each time takes minutes
 
 
 @given(
