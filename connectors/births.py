@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from connectors.clocks import CLOCK_AHEAD
 from connectors.persons import shared_local_id, usable_number
 from halyard.ids import derive
 from halyard.privacy import Keys
@@ -30,7 +31,6 @@ BIRTH_METHODS: Final = frozenset({"82", "83"})
 
 RULE: Final = "birth"
 
-_CLOCK_AHEAD: Final = timedelta(days=1)
 # The baby's arrival is the mother's, and revives a birth that was cancelled. What else comes of the
 # baby tells of a birth that nothing has told before, but an A08 after the A11 is housekeeping
 _ARRIVING: Final = frozenset({VisitEventKind.ADMIT, VisitEventKind.REGISTER})
@@ -70,7 +70,7 @@ def is_newborn(claim: PersonClaim, admission_method: str | None, at: datetime) -
             or admission_method in BIRTH_METHODS
         )
     earliest = at.astimezone(UTC).date() - timedelta(days=NEWBORN_DAYS)
-    return earliest <= born <= (at + _CLOCK_AHEAD).astimezone(UTC).date()
+    return earliest <= born <= (at + CLOCK_AHEAD).astimezone(UTC).date()
 
 
 def event_time(event: AttendanceReported) -> datetime:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from connectors.arrival import is_arrival
+from connectors.clocks import CLOCK_AHEAD, plausible
 from connectors.fhir import times
 from connectors.fhir.births import birth
 from connectors.fhir.detail import is_shielded, visit_detail
@@ -161,13 +162,15 @@ def _times(
     sent = _moment(message.bundle, ("timestamp",), "Bundle", feed, marks)
     patient = message.patient.content
     died = _moment(patient, ("deceasedDateTime",), "Patient", feed, marks)
-    if died and died.utc > received_at + times.CLOCK_AHEAD:
+    if died and died.utc > received_at + CLOCK_AHEAD:
         died = None
         marks.append("death-time-implausible:Patient.deceasedDateTime")
     # the visit's start is the time of what began it, and of nothing that came later
     own = ended if event.kind in _LEAVING else started if event.kind in _BEGINNING else None
     occurred = stated or own
-    occurred, recorded, sent = times.plausible(occurred, recorded, sent, received_at, marks)
+    recorded, occurred, sent = plausible(
+        recorded=recorded, occurred=occurred, sent=sent, received_at=received_at, marks=marks
+    )
     return _Times(occurred, recorded, sent, ended, died)
 
 

@@ -7,7 +7,7 @@ sender's clock is no reason to refuse a child's arrival.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Final
 
 from connectors.hl7v2 import times as hl7
@@ -19,11 +19,7 @@ _TIME: Final = re.compile(
     r"(Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 _DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
-_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before it: a reset clock, or a birth date
 _EARLIEST_YEAR: Final = 1850
-_OCCURRED_AHEAD: Final = timedelta(hours=1)  # after receipt
-_OCCURRED_BEHIND: Final = timedelta(days=366)  # before it was recorded, else sent, else received
-CLOCK_AHEAD: Final = timedelta(days=1)  # such a clock still tells the order of what it recorded
 
 
 def has_zone(text: str) -> bool:
@@ -65,26 +61,3 @@ def iso_date(text: str) -> str | None:
     if int(year) < _EARLIEST_YEAR:
         return None
     return "-".join(part for part in (year, month, day) if part)
-
-
-def plausible(
-    occurred: Moment | None,
-    recorded: Moment | None,
-    sent: Moment | None,
-    received_at: datetime,
-    marks: list[str],
-) -> tuple[Moment | None, Moment | None, Moment | None]:
-    """(occurred, recorded, sent) without what cannot be; the same rules as for HL7 v2."""
-    if recorded and not _EARLIEST <= recorded.utc <= received_at + CLOCK_AHEAD:
-        recorded = None
-        marks.append("recorded-implausible")
-    if sent and not _EARLIEST <= sent.utc <= received_at + CLOCK_AHEAD:
-        sent = None
-        marks.append("message-time-implausible")
-    if occurred:
-        stated = recorded or sent
-        earliest = max(_EARLIEST, (stated.utc if stated else received_at) - _OCCURRED_BEHIND)
-        if not earliest <= occurred.utc <= received_at + _OCCURRED_AHEAD:
-            occurred = None
-            marks.append("occurred-implausible")
-    return occurred, recorded, sent

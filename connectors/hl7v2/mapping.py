@@ -10,11 +10,12 @@ Profile: ITK HL7 v2.4 ADT (NPFIT-ELIBR-AREL-DST-0369).
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from connectors.arrival import is_arrival
 from connectors.births import Mother, birth_event, is_newborn
+from connectors.clocks import CLOCK_AHEAD, plausible
 from connectors.hl7v2.detail import is_shielded, read_detail
 from connectors.hl7v2.er7 import Er7Error, Mark, Message, Segment
 from connectors.hl7v2.identifiers import identifiers
@@ -27,12 +28,6 @@ from halyard.ids import derive
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported, Moment, VisitEventKind
 from stores.directory import ArrivalRule, Feed
-
-_EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # before it: a reset clock, or a birth date
-_OCCURRED_AHEAD: Final = timedelta(hours=1)  # after receipt
-_OCCURRED_BEHIND: Final = timedelta(days=366)  # before it was recorded, else sent, else received
-# A clock that is hours ahead still tells the order of what it recorded
-_CLOCK_AHEAD: Final = timedelta(days=1)
 
 
 class _Taken(NamedTuple):
@@ -203,7 +198,7 @@ def _death(
     if not said and not dated:
         return False, None
     died_at = read_moment(pid, 29, feed.timezone, marks)
-    if died_at and died_at.utc > received_at + _CLOCK_AHEAD:
+    if died_at and died_at.utc > received_at + CLOCK_AHEAD:
         died_at = None
         marks.append("death-time-implausible")
     if dated and said and said not in YES:
@@ -214,26 +209,13 @@ def _death(
 def _times(
     msh: Segment, evn: Segment, feed: Feed, received_at: datetime, marks: list[str]
 ) -> tuple[Moment | None, Moment | None, Moment | None]:
-    """When it was recorded, occurred and was sent; None (marked) for what cannot be.
-
-    Days late is usual, and a backlog of years is told as what it was.
-    """
+    """When it was recorded, occurred and was sent; None (marked) for what cannot be."""
     recorded = read_moment(evn, 2, feed.timezone, marks)
     occurred = read_moment(evn, 6, feed.timezone, marks)
     sent = read_moment(msh, 7, feed.timezone, marks)
-    if recorded and not _EARLIEST <= recorded.utc <= received_at + _CLOCK_AHEAD:
-        recorded = None
-        marks.append("recorded-implausible")
-    if sent and not _EARLIEST <= sent.utc <= received_at + _CLOCK_AHEAD:
-        sent = None
-        marks.append("message-time-implausible")
-    if occurred:
-        stated = recorded or sent
-        earliest = max(_EARLIEST, (stated.utc if stated else received_at) - _OCCURRED_BEHIND)
-        if not earliest <= occurred.utc <= received_at + _OCCURRED_AHEAD:
-            occurred = None
-            marks.append("occurred-implausible")
-    return recorded, occurred, sent
+    return plausible(
+        recorded=recorded, occurred=occurred, sent=sent, received_at=received_at, marks=marks
+    )
 
 
 def _sequence(msh: Segment, marks: list[str]) -> int | None:
