@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.events import VisitDetail, VisitEventKind
-from stores.directory import ArrivalRule, Clause
+from stores.arrival_rules import ArrivalRule, Clause
 
 ARRIVING: Final = frozenset({VisitEventKind.REGISTER, VisitEventKind.ADMIT})
 """The kinds that can be an arrival; a booking, an update or a return from leave never is."""

@@ -23,8 +23,9 @@ import fastavro
 from fastavro.types import Schema
 
 from halyard.errors import ContractError
-from schemas import events
-from schemas.events import Event
+from schemas import deaths, events
+
+Event = events.Event | deaths.DeathEvent
 
 EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in typing.get_args(Event)}
 NAMESPACE = "uk.halyard"
@@ -206,4 +207,14 @@ def _without_hints(node: Any) -> Any:
     return node
 
 
-__all__ = ["EVENT_TYPES", "decode", "decode_as", "encode", "events", "schema_from_files", "subject"]
+__all__ = [
+    "EVENT_TYPES",
+    "Event",
+    "deaths",
+    "decode",
+    "decode_as",
+    "encode",
+    "events",
+    "schema_from_files",
+    "subject",
+]

@@ -16,6 +16,12 @@ IDENTITY_UNRESOLVED = "safeguarding.identity.unresolved.v1"
 ALERT_CHANGED = "safeguarding.alert.changed.v1"
 ALERT_RECEIPT = "safeguarding.alert.receipt.v1"
 MESSAGE_REJECTED = "safeguarding.message.rejected.v1"
+DEATH_NOTIFIED = "child-death.death.notified.v1"
+DEATH_VERIFIED = "child-death.death.verified.v1"
+REPORT_SUBMITTED = "child-death.report.submitted.v1"
+REPORT_VERIFIED = "child-death.report.verified.v1"
+REPORT_REQUESTED = "child-death.report.requested.v1"
+CASE_CHANGED = "child-death.case.changed.v1"
 CONTROL = "halyard.control.v1"
 
 
@@ -60,7 +66,9 @@ def registry() -> tuple[Topic, ...]:
                         **defaults,
                         "key": f"as {source}",
                         "schema": origin.schema,
-                        "retention_days": table["dead_letter"]["retention_days"],
+                        "retention_days": max(
+                            table["dead_letter"]["retention_days"], origin.retention_days + 30
+                        ),
                         "writers": [group],
                         "readers": ["operator"],
                         "personal_data": origin.personal_data,

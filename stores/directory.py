@@ -13,23 +13,18 @@ import itertools
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from halyard.errors import ConfigurationError
-
-OrganisationCode = Annotated[
-    str, Field(pattern=r"^[A-Z0-9]{3,9}$")
-]  # ODS code or 9-character GSS code
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+from stores.arrival_rules import DEFAULT_RULE, ArrivalRule, Codes
+from stores.entry import Entry, OrganisationCode
+from stores.panels import Agency, Panel
 
 
-class Endpoint(_Entry):
+class Endpoint(Entry):
     """Where deliveries go: a webhook, signed with the secret of this name, or an HL7 v2 listener
     (``mllp://host:port``, with TLS ``mllps://``) of a hospital's own system.
     """
@@ -53,7 +48,7 @@ class Endpoint(_Entry):
         return self
 
 
-class Hospital(_Entry):
+class Hospital(Entry):
     """An organisation that sends attendances."""
 
     ods: OrganisationCode
@@ -61,84 +56,8 @@ class Hospital(_Entry):
     callback_name: str | None = None  # whom the authority rings
     callback_phone: str | None = None
     contact_endpoint: str | None = None  # the safeguarding contact told of a match
+    message_endpoint: str | None = None  # where FHIR messages about deaths are pushed
     departments: dict[str, str] = Field(default_factory=dict)  # local code -> name to show
-
-
-def _capitals(code: str) -> str:
-    text = code.strip().upper()
-    if not text:
-        raise ValueError("an empty code can never be met; leave it out")
-    return text
-
-
-_Codes = tuple[Annotated[str, AfterValidator(_capitals)], ...]
-
-ARRIVAL_TRIGGERS: Final = ("A01", "A04", "A06")
-"""Those whose kind can be an arrival; a FHIR arrival has the one of the same meaning."""
-
-# v3-ActCode, as FHIR has it in Encounter.class -> HL7 table 0004, as rules compare it
-_FHIR_CLASSES: Final = {"EMER": "E", "AMB": "O", "PRENC": "P"} | dict.fromkeys(
-    ("IMP", "ACUTE", "NONAC", "OBSENC"), "I"
-)
-
-
-def _arriving(trigger: str) -> str:
-    code = _capitals(trigger)
-    if code not in ARRIVAL_TRIGGERS:
-        raise ValueError(f"only {', '.join(ARRIVAL_TRIGGERS)} can be an arrival; write one of them")
-    return code
-
-
-def _visit_class(text: str) -> str:
-    code = _capitals(text)
-    if code in _FHIR_CLASSES:
-        raise ValueError(
-            f"{code} is FHIR's code, which no message has here; write {_FHIR_CLASSES[code]}"
-        )
-    return code
-
-
-class Clause(_Entry):
-    """One way to arrive: every condition that is given must hold; codes as the sender writes them,
-    compared in capitals and without spaces around them.
-
-    `name` says in each event and each dry run which clause decided.
-    """
-
-    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
-    triggers: tuple[Annotated[str, AfterValidator(_arriving)], ...] = ("A01", "A04")
-    classes: tuple[
-        Annotated[str, AfterValidator(_visit_class)], ...
-    ] = ()  # PV1-2; Encounter.class as E (EMER), I (IMP), O (AMB)
-    admission_methods: _Codes = ()  # PV1-4, NHS Data Dictionary
-    departments: _Codes = ()  # the hospital's own codes, as PV1-3.1
-    sites: _Codes = ()  # ODS codes, as PV1-3.4
-
-
-class ArrivalRule(_Entry):
-    """Which messages of a feed are arrivals: any clause of `arrive`, and none of `never`."""
-
-    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
-    arrive: tuple[Clause, ...] = Field(min_length=1)
-    never: tuple[Clause, ...] = ()
-
-
-DEFAULT_RULE = ArrivalRule(
-    name="default",
-    arrive=(
-        Clause(name="emergency-class", classes=("E",)),
-        Clause(
-            name="admission-method",
-            triggers=("A01", "A06"),
-            admission_methods=(
-                *("21", "22", "23", "24", "25", "28", "2A", "2B", "2C", "2D", "31", "32"),
-            ),
-        ),
-    ),
-)
-"""A registration or admission of class E; an admission, also of an outpatient (A06), with an
-emergency or maternity method (NHS Data Dictionary), so that maternity and direct-admission wards
-count."""
 
 
 def _charset(name: str) -> str:
@@ -158,7 +77,7 @@ def _timezone(name: str) -> str:
     return name
 
 
-class Feed(_Entry):
+class Feed(Entry):
     """One stream of a hospital: over MLLP, known by what it says in MSH-3 and MSH-4; or FHIR
     messages, known by the sender's token and MessageHeader.source.endpoint.
     """
@@ -176,38 +95,41 @@ class Feed(_Entry):
     arrival_rule: str = "default"
     # OBX-3 codes of the hospital whose OBX-5 is the chief complaint, or the acuity at triage;
     # the defaults are LOINC's: chief complaint (reported, narrative), acuity assessment
-    chief_complaint_codes: _Codes = ("8661-1", "10154-3")
-    acuity_codes: _Codes = ("11283-9",)
+    chief_complaint_codes: Codes = ("8661-1", "10154-3")
+    acuity_codes: Codes = ("11283-9",)
     timezone: Annotated[str, AfterValidator(_timezone)] = "Europe/London"
     # What a sender gets when the broker cannot take its message in time
     broker_away: Literal["close", "AR"] = "close"
 
 
-class Authority(_Entry):
+class Authority(Entry):
     """A local authority with children's services."""
 
     gss: OrganisationCode
     name: str
     alert_endpoint: str | None = None
     restricted_endpoint: str | None = None  # the contact registered for restricted children
+    message_endpoint: str | None = None  # where FHIR messages about deaths are pushed
     phone_office: str | None = None
     phone_emergency: str | None = None
     # "sender": every upload names a growing sequence; "received": order of receipt
     file_sequence: Literal["sender", "received"] = "received"
 
 
-class Credential(_Entry):
+class Credential(Entry):
     """A bearer token of an organisation, by its SHA-256 (hex): never the token itself."""
 
     organisation: OrganisationCode
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class _File(_Entry):
+class _File(Entry):
     arrival_rule: tuple[ArrivalRule, ...] = ()
     hospital: tuple[Hospital, ...] = ()
     feed: tuple[Feed, ...] = ()
     authority: tuple[Authority, ...] = ()
+    agency: tuple[Agency, ...] = ()
+    panel: tuple[Panel, ...] = ()
     endpoint: tuple[Endpoint, ...] = ()
     credential: tuple[Credential, ...] = ()
 
@@ -222,6 +144,8 @@ class Directory:
     endpoints: dict[str, Endpoint]
     credentials: tuple[Credential, ...]
     arrival_rules: dict[str, ArrivalRule] = field(default_factory=lambda: {"default": DEFAULT_RULE})
+    agencies: dict[str, Agency] = field(default_factory=dict)
+    panels: dict[str, Panel] = field(default_factory=dict)
 
     def arrival_rule(self, feed: Feed) -> ArrivalRule:
         """The rule of `feed`."""
@@ -293,7 +217,18 @@ class Directory:
             return self.hospitals[code].name
         if code in self.authorities:
             return self.authorities[code].name
+        if code in self.agencies:
+            return self.agencies[code].name
         return code
+
+    def message_endpoint(self, code: str) -> str | None:
+        """Name of the endpoint where an organisation's messages about deaths are pushed, if any."""
+        known = (self.hospitals.get(code), self.authorities.get(code), self.agencies.get(code))
+        panels = [one for one in self.panels.values() if one.organisation == code]
+        for one in (*known, *panels):
+            if one is not None and one.message_endpoint is not None:
+                return one.message_endpoint
+        return None
 
 
 def _most_specific(feeds: list[Feed]) -> list[Feed]:
@@ -347,9 +282,15 @@ def _indexed(file: _File, path: Path) -> Directory:
         endpoints={one.name: one for one in file.endpoint},
         credentials=file.credential,
         arrival_rules={"default": DEFAULT_RULE} | {one.name: one for one in file.arrival_rule},
+        agencies={one.code: one for one in file.agency},
+        panels={one.code: one for one in file.panel},
     )
     wanted = [(f"hospital {one.ods}", one.contact_endpoint) for one in file.hospital]
+    wanted += [(f"hospital {one.ods}", one.message_endpoint) for one in file.hospital]
+    wanted += [(f"agency {one.code}", one.message_endpoint) for one in file.agency]
+    wanted += [(f"panel {one.code}", one.message_endpoint) for one in file.panel]
     for authority in file.authority:
+        wanted.append((f"authority {authority.gss}", authority.message_endpoint))
         wanted.append((f"authority {authority.gss}", authority.alert_endpoint))
         wanted.append((f"authority {authority.gss}", authority.restricted_endpoint))
     for place, endpoint in wanted:
@@ -360,6 +301,9 @@ def _indexed(file: _File, path: Path) -> Directory:
     for kind, codes in (
         ("hospitals", [one.ods for one in file.hospital]),
         ("authorities", [one.gss for one in file.authority]),
+        ("agencies", [one.code for one in file.agency]),
+        ("panels", [one.code for one in file.panel]),
+        ("organisations", [*directory.hospitals, *directory.authorities, *directory.agencies]),
         ("endpoints", [one.name for one in file.endpoint]),
         ("arrival rules", [one.name for one in file.arrival_rule]),
     ):
@@ -374,7 +318,10 @@ def _indexed(file: _File, path: Path) -> Directory:
                     f"{path}: feed {feed.source}: peers: {network} is not a network "
                     "(10.1.0.0/16, or one address)."
                 ) from None
-        if feed.organisation not in directory.hospitals:
+        senders = [*directory.hospitals]
+        if feed.transport == "fhir":  # who sends no attendances may tell of deaths
+            senders += [*directory.authorities, *directory.agencies]
+        if feed.organisation not in senders:
             raise ConfigurationError(f"{path}: feed {feed.source} names an unknown hospital.")
         if feed.arrival_rule not in directory.arrival_rules:
             raise ConfigurationError(

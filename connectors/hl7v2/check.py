@@ -27,7 +27,8 @@ from connectors.hl7v2.mapping import to_attendances
 from connectors.hl7v2.triggers import read_trigger
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported, VisitEventKind
-from stores.directory import ArrivalRule, Feed
+from stores.arrival_rules import ArrivalRule
+from stores.directory import Feed
 
 # Nothing of a check leaves it, keys neither
 _KEYS: Final = Keys(

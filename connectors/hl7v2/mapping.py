@@ -27,7 +27,8 @@ from connectors.persons import key_names, shared_local_id
 from halyard.ids import derive
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported, Moment, VisitEventKind
-from stores.directory import ArrivalRule, Feed
+from stores.arrival_rules import ArrivalRule
+from stores.directory import Feed
 
 
 class _Taken(NamedTuple):

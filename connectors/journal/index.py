@@ -15,8 +15,7 @@ from halyard.errors import ContractError
 from halyard.ids import derive
 from halyard.kafka import TRACEPARENT, Headers, Incoming, header
 from halyard.privacy import Keys
-from schemas.codec import decode
-from schemas.events import Event
+from schemas.codec import Event, decode
 from stores.journal import Entry
 
 UNREADABLE: Final = "unreadable"
@@ -57,7 +56,7 @@ def entry_of(record: Incoming, keys: Keys, now: datetime) -> Entry:
 
 
 def _cause(event: Event | None) -> uuid.UUID | None:
-    for name in ("reported_event_id", "alert_id"):
+    for name in ("reported_event_id", "alert_id", "cause", "case_id"):
         cause = getattr(event, name, None)
         if isinstance(cause, uuid.UUID):
             return cause

@@ -22,7 +22,8 @@ from halyard.privacy import Keys
 from halyard.settings import load_settings
 from sandbox.samples.render import render
 from schemas.events import VisitEventKind
-from stores.directory import DEFAULT_RULE, ArrivalRule, Directory, Feed, load_directory
+from stores.arrival_rules import DEFAULT_RULE, ArrivalRule
+from stores.directory import Directory, Feed, load_directory
 
 app = typer.Typer(help="Feeds of a hospital.", no_args_is_help=True)
 

@@ -19,7 +19,8 @@ from halyard.cli.output import Exit, Json, line, print_json
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
 from sandbox.samples.render import render
-from stores.directory import DEFAULT_RULE, ArrivalRule, Directory, Feed, load_directory
+from stores.arrival_rules import DEFAULT_RULE, ArrivalRule
+from stores.directory import Directory, Feed, load_directory
 
 app = typer.Typer(help="HL7 v2 messages, without a running hub.", no_args_is_help=True)
 

@@ -27,7 +27,8 @@ from connectors.local_authority.tables import Part, Record, RefusedFile, Table
 from halyard.privacy import Keys
 from schemas import codec
 from schemas.events import FlagRecord, FlagSubmitted, PersonClaim, SubmissionKind
-from stores.directory import DEFAULT_RULE, Feed
+from stores.arrival_rules import DEFAULT_RULE
+from stores.directory import Feed
 
 Run = Callable[[bytes], Hashable]
 """Gives the *shape* of what came out (rules and kinds, no values): a new one is worth keeping."""

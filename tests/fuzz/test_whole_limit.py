@@ -13,7 +13,7 @@ from connectors.hl7v2.er7 import Er7Error, Message
 from connectors.hl7v2.mapping import to_attendances
 from connectors.local_authority.lines import Lines
 from connectors.local_authority.records import parse_line
-from stores.directory import DEFAULT_RULE
+from stores.arrival_rules import DEFAULT_RULE
 from tests.fuzz.targets import AT, FEED, GSS, KEYS, TODAY
 
 _LIMIT = 1_000_000  # HALYARD_HL7V2__MAX_MESSAGE_BYTES

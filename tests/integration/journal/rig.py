@@ -23,8 +23,7 @@ from halyard.kafka_admin import TopicSpec
 from halyard.postgres import make_pool
 from halyard.privacy import Keys
 from halyard.settings import DatabaseSettings, KafkaSettings, Settings, WorkerSettings
-from schemas.codec import encode
-from schemas.events import Event
+from schemas.codec import Event, encode
 from schemas.topics import registry
 from tests.support.processes import Process, halyard
 from tests.support.services import Database

@@ -12,7 +12,8 @@ from connectors.fhir.mapping import to_attendances
 from connectors.fhir.messages import Parsed, Refusal, read_message
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported
-from stores.directory import DEFAULT_RULE, Feed
+from stores.arrival_rules import DEFAULT_RULE
+from stores.directory import Feed
 
 CHILD_NUMBER = "9990000018"
 OTHER_NUMBER = "9990000026"

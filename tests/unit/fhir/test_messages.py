@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.fhir.mapping import to_attendances
 from connectors.fhir.messages import Limits, Parsed, Refusal, read_message
 from connectors.fhir.outcomes import RULES, refused
-from stores.directory import DEFAULT_RULE
+from stores.arrival_rules import DEFAULT_RULE
 from tests.unit.fhir.bundles import (
     CHILD_NUMBER,
     ENCOUNTER,

@@ -14,7 +14,8 @@ from connectors.fhir.messages import Parsed, read_message
 from connectors.hl7v2.er7 import Message
 from connectors.hl7v2.mapping import to_attendances as from_hl7
 from schemas.events import AttendanceReported, PersonClaim
-from stores.directory import DEFAULT_RULE, Feed
+from stores.arrival_rules import DEFAULT_RULE
+from stores.directory import Feed
 from tests.support.behaviour import fhir, hl7
 from tests.support.behaviour.stories import TELLERS, tell
 from tests.support.behaviour.story import People, Step

@@ -8,7 +8,8 @@ from connectors.hl7v2.er7 import Message
 from connectors.hl7v2.mapping import to_attendances
 from halyard.privacy import Keys
 from schemas.events import AttendanceReported
-from stores.directory import DEFAULT_RULE, ArrivalRule, Feed
+from stores.arrival_rules import DEFAULT_RULE, ArrivalRule
+from stores.directory import Feed
 from tests.unit.hl7v2.messages import FEED
 
 KEYS = Keys(bus=b"b" * 32, store=b"s" * 32)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from connectors.arrival import is_arrival
 from schemas.events import VisitDetail, VisitEventKind
-from stores.directory import ARRIVAL_TRIGGERS, DEFAULT_RULE, ArrivalRule, Clause
+from stores.arrival_rules import ARRIVAL_TRIGGERS, DEFAULT_RULE, ArrivalRule, Clause
 from tests.unit.hl7v2.messages import arrival, trigger
 from tests.unit.hl7v2.reading import event
 

@@ -17,7 +17,8 @@ from connectors.hl7v2.conformance import Severity
 from connectors.hl7v2.files import messages_of
 from halyard.cli.main import app
 from sandbox.samples.render import DIALECTS, MORNING, render
-from stores.directory import DEFAULT_RULE, Feed
+from stores.arrival_rules import DEFAULT_RULE
+from stores.directory import Feed
 
 NOW = datetime(2026, 3, 14, 22, 0, tzinfo=UTC)
 ARRIVAL = """\

@@ -21,7 +21,7 @@ from schemas.events import (
     VisitDetail,
     VisitEventKind,
 )
-from stores.directory import DEFAULT_RULE
+from stores.arrival_rules import DEFAULT_RULE
 from tests.unit.hl7v2.messages import EVN, FEED, MSH, PID, PV1, arrival, trigger
 
 KEYS = Keys(bus=b"b" * 32, store=b"s" * 32)

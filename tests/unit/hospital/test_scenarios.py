@@ -15,7 +15,8 @@ from sandbox.hospital.adt import Sender
 from sandbox.hospital.scenarios import FAULTS, SCENARIOS, Step, play
 from sandbox.samples.cast import CAST
 from schemas.events import AttendanceReported, VisitEventKind
-from stores.directory import DEFAULT_RULE, Feed
+from stores.arrival_rules import DEFAULT_RULE
+from stores.directory import Feed
 
 NOW = datetime(2026, 3, 14, 6, 0, tzinfo=UTC)
 SENDER = Sender("EDIS", "RZ9", "unit")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from connectors.journal.index import UNKNOWN_SOURCE, UNREADABLE, entry_of
 from halyard.kafka import Headers, Incoming, cloudevent_headers
 from halyard.privacy import Keys
-from schemas.codec import encode
-from schemas.events import AlertChanged, AlertReceipt, AttendanceVerified, Event
+from schemas.codec import Event, encode
+from schemas.deaths import CaseChanged, ReportRequested
+from schemas.events import AlertChanged, AlertReceipt, AttendanceVerified
 from tests.unit.schemas.samples import AT, NUMBER, SAMPLES
 
 KEYS = Keys(bus=b"b" * 32, store=b"s" * 32)
@@ -59,8 +60,9 @@ def test_an_event_is_indexed_by_its_ids(event: Event) -> None:
     assert entry.value_digest == KEYS.digest(value)
 
 
-def test_the_cause_is_the_reported_event_else_the_alert() -> None:
-    """A verified event names the reported one, an alert's change and receipt name the alert."""
+def test_the_cause_is_the_reported_event_else_the_alert_or_case() -> None:
+    """A verified event names the reported one, an alert's change and receipt name the alert, a
+    case's change what changed it, a report request its case."""
     causes = {
         type(event): entry_of(_record(encode(event)), KEYS, NOW).caused_by for event in SAMPLES
     }
@@ -70,7 +72,13 @@ def test_the_cause_is_the_reported_event_else_the_alert() -> None:
     assert isinstance(changed, AlertChanged)
     assert causes[AttendanceVerified] == verified.reported_event_id
     assert causes[AlertChanged] == causes[AlertReceipt] == changed.alert_id
-    assert sum(cause is None for cause in causes.values()) == 3  # reported, submitted, rejected
+    changed_case, requested = by_type[CaseChanged], by_type[ReportRequested]
+    assert isinstance(changed_case, CaseChanged)
+    assert isinstance(requested, ReportRequested)
+    assert causes[CaseChanged] == changed_case.cause
+    assert causes[ReportRequested] == requested.case_id
+    # attendances, flags, deaths and reports as they came in, and what was rejected
+    assert sum(cause is None for cause in causes.values()) == 5
 
 
 def test_without_headers_the_event_speaks() -> None:

@@ -10,7 +10,8 @@ import pytest
 from connectors.arrival import ARRIVING
 from connectors.hl7v2.triggers import KINDS
 from halyard.errors import ConfigurationError
-from stores.directory import ARRIVAL_TRIGGERS, DEFAULT_RULE, Directory, load_directory
+from stores.arrival_rules import ARRIVAL_TRIGGERS, DEFAULT_RULE
+from stores.directory import Directory, load_directory
 
 TOKEN = "a-practice-token"
 GOOD = f"""

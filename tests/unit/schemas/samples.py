@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
+from schemas.codec import Event
 from schemas.events import (
     AlertChange,
     AlertChanged,
@@ -14,7 +15,6 @@ from schemas.events import (
     Assertion,
     AttendanceReported,
     AttendanceVerified,
-    Event,
     FlagRecord,
     FlagSubmitted,
     FlagVerified,
@@ -31,6 +31,7 @@ from schemas.events import (
     VisitDetail,
     VisitEventKind,
 )
+from tests.unit.schemas.death_samples import DEATH_SAMPLES
 
 NUMBER = "9990000018"  # of the test range
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -242,4 +243,5 @@ SAMPLES: tuple[Event, ...] = (
         truncated=True,
         head=b"\x00\xff",
     ),
+    *DEATH_SAMPLES,
 )

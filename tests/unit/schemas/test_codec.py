@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from halyard.errors import ContractError
 from schemas import codec, lock
-from schemas.codec import EVENT_TYPES, decode, decode_as, encode
-from schemas.events import AlertReceipt, Event, MessageRejected, Rung
+from schemas.codec import EVENT_TYPES, Event, decode, decode_as, encode
+from schemas.events import AlertReceipt, MessageRejected, Rung
 from tests.unit.schemas.samples import SAMPLES
 
 GOLDEN = Path(__file__).with_name("golden")

@@ -32,6 +32,11 @@ def _named(node: Any, found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _class(full_name: str) -> Any:
+    name = full_name.rsplit(".", 1)[1]
+    return getattr(codec.deaths if hasattr(codec.deaths, name) else codec.events, name)
+
+
 def _agrees(hint: Any, avro: Any, names: dict[str, Any]) -> bool:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
@@ -62,7 +67,7 @@ def test_types_and_absence_agree(name: str) -> None:
     for full_name, record in names.items():
         if record["type"] != "record":
             continue
-        cls = getattr(codec.events, full_name.rsplit(".", 1)[1])
+        cls = _class(full_name)
         hints = typing.get_type_hints(cls)
         for item in record["fields"]:
             assert _agrees(hints[item["name"]], item["type"], names), f"{full_name}.{item['name']}"
@@ -76,7 +81,7 @@ def test_what_may_be_left_out_has_a_default_in_both(name: str) -> None:
     for full_name, record in _named(schema, {}).items():
         if record["type"] != "record":
             continue
-        cls = getattr(codec.events, full_name.rsplit(".", 1)[1])
+        cls = _class(full_name)
         for item in dataclasses.fields(cls):
             avro = next(one for one in record["fields"] if one["name"] == item.name)
             required = (

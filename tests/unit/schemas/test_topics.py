@@ -13,17 +13,19 @@ from schemas.topics import CONTROL, Topic, dead_letter, registry
 
 # The processes of the hub, as `halyard --help` names them, and the people behind a terminal
 PROCESSES = {
+    "cases",
     "connector-hl7v2",
     "dispatcher",
     "identity",
     "journal",
     "matching",
+    "ncmd",
     "serve",
     "tracer",
     "cli",
 }
 READERS = PROCESSES | {"every worker", "operator"}
-KEYS = {"source person", "person", "alert id", "source", "none"}
+KEYS = {"source person", "person", "alert id", "case id", "source", "none"}
 
 BY_NAME = {topic.name: topic for topic in registry()}
 SOURCES = [topic for topic in registry() if not topic.name.endswith(".dlq")]
@@ -79,7 +81,7 @@ def test_the_journal_reads_every_topic_of_ours() -> None:
 def test_dead_letters_are_derived_from_their_source() -> None:
     """One for each stage and each topic that it reads; key, schema and class are the source's,
     and they are kept longer."""
-    stages = {"identity", "matching"}
+    stages = {"identity", "matching", "cases", "ncmd"}
     expected = {
         dead_letter(topic.name, group) for topic in SOURCES for group in stages & set(topic.readers)
     }

@@ -1,0 +1,1 @@
+"""One case for each child who has died: what is notified, reported, asked and decided."""
