@@ -1,8 +1,8 @@
 # Everything a machine with Python 3.11+, Java 17+, Maven and make can be asked for.
-#   make demo    the main job, from a child's arrival to an accepted alert
+#   make demo    the main jobs: a child's arrival to an accepted alert, a death to its case
 #   make up      the same system, running until Ctrl-C
 #   make check   before a commit (under a minute)
-#   make test    everything but the slow tests
+#   make test    everything but the slow tests and the other Pythons
 #   make help    all targets
 
 SHELL := bash
@@ -20,7 +20,7 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 SOURCES := halyard schemas stores connectors streams flag_service sandbox tests $(wildcard bench)
 # docs/howto/test.md says how the tests are spread. Each worker measures its own part
-WORKERS := 2
+WORKERS := 3
 PYTEST := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)
 # The table only when the floor is missed
 COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage report > build/coverage.txt \
@@ -28,7 +28,7 @@ COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage 
 # Arguments of tests.fuzz.run, as in: make fuzz FUZZ="--target er7 --seconds 60"
 FUZZ :=
 
-.PHONY: help setup lint mypy unit check newest pythons test test-full fuzz demo up bench bench-floods bench-upload format clean \
+.PHONY: help setup lint mypy unit check pythons test test-full fuzz demo up bench bench-floods bench-upload bench-cases format clean \
 	compose-demo compose-up compose-down local-docker
 
 help: ## This list
@@ -69,12 +69,10 @@ unit: setup
 check: setup ## Style, types, room imports, secrets, unit tests
 	@$(MAKE) -j 2 --output-sync=target lint unit
 
-# Unit tests on the newest supported Python that is found here, and on each of them
-newest: TAIL := 1
-pythons: TAIL := +1
-newest pythons: .venv/ready
+# Unit tests on each supported Python that is found here
+pythons: .venv/ready
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-	.ci/pythons | sort -V | tail -n $(TAIL) | while read -r version python; do
+	.ci/pythons | sort -V | while read -r version python; do
 		[ "$$version" != "$$own" ] || continue
 		echo "python $$version: $$python"
 		export UV_PROJECT_ENVIRONMENT=".venv-$$version"
@@ -82,7 +80,7 @@ newest pythons: .venv/ready
 		".venv-$$version/bin/pytest" --quiet --durations=0 --durations-min=5 -p no:cacheprovider -n $(WORKERS) tests/unit < /dev/null
 	done
 
-test: lint newest ## All checks and tests; unit tests on the newest Python found, too
+test: lint ## All checks and tests but slow ones
 	@$(BIN)/coverage erase
 	$(PYTEST) -m "not slow"
 	$(COVERAGE)
@@ -98,7 +96,7 @@ fuzz: .uv/ready ## 20 minutes or 2 million inputs for each parser (an hour on tw
 	$(UV) sync --quiet --locked --group fuzz --python "$$python"
 	exec nice -n 19 .venv-fuzz/bin/python -m tests.fuzz.run $(FUZZ)
 
-demo: setup ## The main job in view; exits 0 if every step held
+demo: setup ## The main jobs in view; exits 0 if every step held
 	@exec $(BIN)/halyard demo
 
 up: setup ## The whole system on this machine until Ctrl-C
@@ -112,6 +110,9 @@ bench-floods: setup ## Measure a good MLLP sender beside a flood (docs/performan
 
 bench-upload: setup ## Measure flag files of 15,000 and 150,000 records (half an hour)
 	@exec $(BIN)/python -m bench.upload
+
+bench-cases: setup ## Measure notifications of deaths to the NCMD store, 100,000 cases (ten minutes)
+	@exec $(BIN)/python -m bench.cases
 
 compose-demo: ## The main job in containers; exits 0 if every step held
 	@exec deploy/compose-demo

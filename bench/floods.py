@@ -7,16 +7,13 @@ every good message was accepted, whatever the figures; 1 else.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
 import secrets
-import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -24,26 +21,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bench import report
+from bench import command, report
 from bench.cpu import cpu_seconds
 from bench.flood import ADDRESSES
 from bench.load import Sent, at_rate
 from bench.quantiles import Latency, latency
 from halyard import kafka_admin
-from halyard.cli.output import line, print_json
-from halyard.clock import system_clock
 from halyard.embedded.datadir import free_ports, write_private
 from halyard.embedded.kafka import EmbeddedKafka
 from halyard.embedded.process import tied
-from halyard.errors import ConfigurationError, HalyardError
+from halyard.errors import ConfigurationError
 from halyard.kafka_admin import TopicSpec
 from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
 
 BEGIN, END = "<!-- bench.floods: begin -->", "<!-- bench.floods: end -->"
-REPOSITORY = Path(__file__).parent.parent
-PAGE = REPOSITORY / "docs" / "performance.md"
+SIZES: tuple[command.Size, ...] = (
+    ("slow", int, "connections that send a byte now and then"),
+    ("idle", int, "connections that send nothing"),
+    ("garbage", int, "connections that send rubbish"),
+    ("rate", float, "good messages a second"),
+    ("connections", int, "connections of the good sender"),
+    ("seconds", float, "length of each phase"),
+)
 _FACILITY = "RTEST"
 _MESSAGE = (
     "MSH|^~\\&|EDIS|RTEST|ROUTE|ROUTE|20260314214233||ADT^A04^ADT_A01|{serial}|P|2.4|||||GBR"
@@ -204,11 +204,11 @@ class Connector:
 @contextmanager
 def flooding(port: int, plan: Plan, results: Results) -> Iterator[None]:
     """The flood beside what is done meanwhile."""
-    command = (sys.executable, "-m", "bench.flood")
+    program = (sys.executable, "-m", "bench.flood")
     counts = [str(one) for one in (port, plan.slow, plan.idle, plan.garbage)]
     flood: subprocess.Popen[str] = subprocess.Popen(
-        tied((*command, *counts), signal.SIGKILL),
-        cwd=REPOSITORY,
+        tied((*program, *counts), signal.SIGKILL),
+        cwd=command.REPOSITORY,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -315,68 +315,34 @@ def _ratio(one: Latency | None, other: Latency | None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; gives the exit code."""
-    options = _options(arguments)
-    plan = Plan(*(getattr(options, name) for name in Plan.__slots__))
-    command = shlex.join(["python", "-m", "bench.floods", *(arguments or sys.argv[1:])])
-    where = report.setting(system_clock(), command, REPOSITORY)
-
-    def say(text: str) -> None:
-        if not options.json:
-            line(f"  {text}")
-
+    chosen = command.options(
+        "bench.floods",
+        __doc__,
+        arguments,
+        sizes=SIZES,
+        defaults=Plan(),
+        extend=lambda parser: parser.add_argument(
+            "--kafka", help="addresses of a broker; default: an embedded one"
+        ),
+    )
+    plan = Plan(*(getattr(chosen, name) for name in Plan.__slots__))
+    where = command.setting(chosen)
     with ExitStack() as stack:
-        folder = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="halyard-floods-", ignore_cleanup_errors=True)
-            )
-        )
-        bootstrap = options.kafka
+        folder = stack.enter_context(command.place(chosen))
+        folder.mkdir(parents=True, exist_ok=True)
+        bootstrap = chosen.kafka
         if bootstrap is None:
             bootstrap = stack.enter_context(EmbeddedKafka(folder / "kafka")).bootstrap_servers
-        results = measure(plan, bootstrap, folder, say)
-    text = render(plan, results, where)
-    if options.json:
-        figures: dict[str, Any] = {"setting": asdict(where), "plan": asdict(plan)}
-        print_json({**figures, **asdict(results)})
-    else:
-        line("")
-        line(text)
-    if options.page is not None:
-        report.write_page(options.page, text, begin=BEGIN, end=END)
-        say(f"written to {options.page}")
-    return 0 if results.whole else 1
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.floods", description=__doc__)
-    default = Plan()
-    for name, kind, text in (
-        ("slow", int, "connections that send a byte now and then"),
-        ("idle", int, "connections that send nothing"),
-        ("garbage", int, "connections that send rubbish"),
-        ("rate", float, "good messages a second"),
-        ("connections", int, "connections of the good sender"),
-        ("seconds", float, "length of each phase"),
-    ):
-        value = getattr(default, name)
-        parser.add_argument(f"--{name}", type=kind, default=value, help=f"{text} ({value:g})")
-    parser.add_argument("--kafka", help="addresses of a broker; default: an embedded one")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument(
-        "--page", type=Path, default=PAGE, help="the page that takes the figures (docs/…)"
+        results = measure(plan, bootstrap, folder, command.reporter(chosen))
+    return command.finish(
+        chosen,
+        where,
+        render(plan, results, where),
+        {"plan": asdict(plan), **asdict(results)},
+        markers=(BEGIN, END),
+        whole=results.whole,
     )
-    parser.add_argument(
-        "--no-page", dest="page", action="store_const", const=None, help="write no page"
-    )
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except HalyardError as error:
-        sys.stderr.write(f"bench: {error.message}\n")
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    command.run(main)

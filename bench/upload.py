@@ -7,48 +7,35 @@ docs/performance.md. Exits 0 if every record was taken and is held.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
-import shlex
-import signal
-import sys
-import tempfile
-import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import httpx
 
-from bench import report, upload_files
+from bench import command, upload_files
 from bench.cpu import cpu_seconds
+from bench.memory import forget_peak, memory
 from bench.upload_report import render
 from connectors.local_authority.client import HubClient
 from connectors.local_authority.reading import Format
 from halyard.cli import practice
-from halyard.cli.output import line, print_json
 from halyard.cli.system import System
 from halyard.clock import system_clock
 from halyard.errors import HalyardError, TransientError
 from halyard.postgres import Pool, load_queries, make_pool, one, transaction
 from halyard.privacy import load_keys
-from halyard.settings import load_settings
 
-REPOSITORY = Path(__file__).parent.parent
-PAGE = REPOSITORY / "docs" / "performance.md"
 BEGIN, END = "<!-- bench.upload: begin -->", "<!-- bench.upload: end -->"
 SIZES: Final = (15_000, 150_000)
 WATCHED: Final = ("serve", "identity", "matching")
 _ASK_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 1_800.0
 _SQL = load_queries("bench", "upload.sql")
-
-Report = Callable[[str], None]
 
 
 class NotMeasured(TransientError):
@@ -89,7 +76,7 @@ class Results:
 class Workload:
     """Measures; afterwards `failure` or the whole of `results` is there."""
 
-    def __init__(self, system: System, sizes: Sequence[int], ration: float, report: Report):
+    def __init__(self, system: System, sizes: Sequence[int], ration: float, report: command.Report):
         self.failure: HalyardError | None = None
         self.results = Results(calls_per_second=ration)
         self._system = system
@@ -171,90 +158,36 @@ class Workload:
         raise NotMeasured
 
 
-def memory(pid: int, *, peak: bool = False) -> float:
-    """MiB that a process holds in memory now, or held at most (Linux)."""
-    wanted = "VmHWM:" if peak else "VmRSS:"
-    for entry in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if entry.startswith(wanted):
-            return round(int(entry.split()[1]) / 1024, 1)
-    raise NotMeasured("The kernel does not tell what a process holds in memory.")
-
-
-def forget_peak(pid: int) -> None:
-    """Let the peak start from what is held now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; gives the exit code."""
-    options = _options(arguments)
-    command = shlex.join(["python", "-m", "bench.upload", *(arguments or sys.argv[1:])])
-    where = report.setting(system_clock(), command, REPOSITORY)
-    say = _quiet if options.json else _say
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="halyard-bench-", ignore_cleanup_errors=True) as place:
-        sizes = [int(size) for size in options.sizes.split(",")]
-        workload = _measure(sizes, options.data_dir or Path(place), say)
-    if workload.failure is not None:
-        sys.stderr.write(f"bench: {workload.failure.message}\n")
-        return 1
-    text = render(workload.results, where)
-    if options.json:
-        print_json({"setting": asdict(where), **asdict(workload.results)})
-    else:
-        line("")
-        line(text)
-    if options.page is not None:
-        report.write_page(options.page, text, begin=BEGIN, end=END)
-        say(f"written to {options.page}")
-    return 0 if workload.results.whole else 1
-
-
-def _measure(sizes: Sequence[int], data_dir: Path, say: Report) -> Workload:
-    for name in [name for name in os.environ if name.startswith("HALYARD_")]:
-        del os.environ[name]  # the figures are those of the defaults
-    settings = load_settings().model_copy(update={"data_dir": data_dir})
-    system = System(settings, report=say)
-    try:
-        system.start()
-        workload = Workload(system, sizes, settings.pds.calls_per_second, say)
-        thread = threading.Thread(target=workload.run, name="bench", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            system.tick()
-            thread.join(0.2)
-        return workload
-    finally:
-        system.stop()
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.upload", description=__doc__)
-    sizes = ",".join(str(size) for size in SIZES)
-    parser.add_argument("--sizes", default=sizes, help=f"records of the files, by comma ({sizes})")
-    parser.add_argument("--data-dir", type=Path, help="keep data and logs there")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page that takes the figures")
-    parser.add_argument(
-        "--no-page", dest="page", action="store_const", const=None, help="write no page"
+    default = ",".join(str(size) for size in SIZES)
+    chosen = command.options(
+        "bench.upload",
+        __doc__,
+        arguments,
+        extend=lambda parser: parser.add_argument(
+            "--sizes", default=default, help=f"records of the files, by comma ({default})"
+        ),
     )
-    return parser.parse_args(arguments)
+    sizes = [int(size) for size in chosen.sizes.split(",")]
+    where, say = command.setting(chosen), command.reporter(chosen)
 
+    def make(system: System) -> Workload:
+        return Workload(system, sizes, system.settings.pds.calls_per_second, say)
 
-def _say(text: str) -> None:
-    line(f"  {text}")
-
-
-def _quiet(_text: str) -> None:
-    pass
+    with command.place(chosen) as place:
+        workload = command.beside_system(place, say, make)
+    if workload.failure is not None:
+        return command.failed(workload.failure)
+    return command.finish(
+        chosen,
+        where,
+        render(workload.results, where),
+        asdict(workload.results),
+        markers=(BEGIN, END),
+        whole=workload.results.whole,
+    )
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except HalyardError as error:
-        sys.stderr.write(f"bench: {error.message}\n")
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code)
+    command.run(main)

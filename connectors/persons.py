@@ -25,7 +25,11 @@ _SOMEBODYS: Final = frozenset(
 )
 # What desks type where a patient has no local id
 _NO_LOCAL_ID: Final = re.compile(
-    r"0+|9+|X+|UNK[0-9]*|UNKNOWN.*|UNIDENTIFIED.*|TRAUMA.*|TEMP|NK|NA|NONE|NULL|TEST", re.ASCII
+    r"|0+|9+|X+|UNK[0-9]*|UNKNOWN.*|UNIDENTIFIED.*|TRAUMA.*|TEMP|NK|NA|NONE|NULL|TEST|NIL|NO"
+    r"|TBA|TBC|TBD|PENDING|AWAITED|AWAITING.*|TOFOLLOW|BABY|BABYBOY|BABYGIRL|INFANT|NEWBORN"
+    r"|NOT(?:YET)?(?:KNOWN|ALLOCATED|ASSIGNED|AVAILABLE|APPLICABLE|ISSUED|GIVEN|REGISTERED)"
+    r"|NO(?:NUMBER|ID|MRN)",
+    re.ASCII,
 )
 
 
@@ -40,8 +44,12 @@ def usable_number(text: str | None) -> str | None:
 
 
 def shared_local_id(local_id: str | None) -> bool:
-    """True for a placeholder (UNKNOWN, TRAUMA 3, 0000): it says of two events nothing."""
-    plain = re.sub(r"[\W_]", "", local_id or "").upper()
+    """True for a placeholder (UNKNOWN, TRAUMA 3, 0000, ?): it says of two events nothing. False
+    for None and an empty text: nothing was said.
+    """
+    if not local_id:
+        return False
+    plain = re.sub(r"[\W_]", "", local_id).upper()
     return _NO_LOCAL_ID.fullmatch(plain) is not None
 
 

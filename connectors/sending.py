@@ -27,10 +27,11 @@ class Message:
     """What one attempt sends; `body` is the same at every attempt."""
 
     delivery_id: uuid.UUID
-    event: str  # kind: alert, match, receipt
+    event: str  # kind: alert, match, receipt; of a letter its message event
     version: str  # of the payload's shape
     body: bytes = field(repr=False)
     traceparent: str
+    content_type: str = "application/json"  # of a webhook
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _check(row: AlertRow, body: Acceptance) -> None:
 async def _publish(pool: Pool, send: outbox.Send, lanes: set[int]) -> None:
     """Hand the receipt to the bus now; what fails here the sweeper does a moment later."""
 
-    async def produced(records: Sequence[Record]) -> Sequence[bool]:
+    async def produced(records: Sequence[Record]) -> Sequence[bool | outbox.Never]:
         confirmed = await send(records)
         faults.point("accept.after_produce")  # before it is marked
         return confirmed

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from connectors.fhir.intake import Intake as FhirIntake
+from connectors.fhir.mailbox import make_router as mailbox_router
 from connectors.fhir.router import make_router as fhir_router
 from connectors.fhir.router import message_limits
 from connectors.local_authority.intake import Intake
@@ -50,6 +51,7 @@ def create_app(
         routers=(
             uploads_router(Intake(producer, settings, keys, clock), directory, pool, clock),
             fhir_router(FhirIntake(producer, settings, keys, directory, clock)),
+            mailbox_router(pool, clock),
             flags.make_router(settings, pool, keys, directory, clock),
             alerts.make_router(pool, directory, make_send(producer, settings), clock),
             live.make_router(lists),

@@ -18,7 +18,7 @@ from halyard.postgres import Pool, transaction
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import get_logger
-from stores import coverage, flags
+from stores import coverage, flags, known
 from stores.directory import Directory
 
 LOOKUP_SECONDS: Final = 3.0  # a person waits for it
@@ -80,6 +80,7 @@ async def _held(pool: Pool, person: str) -> lookup.Held:
             flags=await flags.of_persons(connection, [person]),
             coverage=await coverage.coverage(connection),
             number_known=await coverage.number_is_known(connection, person),
+            death_noted=await known.death_noted(connection, person),
         )
 
 

@@ -45,6 +45,7 @@ class Held:
     flags: Sequence[Flag]
     coverage: Mapping[str, Coverage]
     number_known: bool  # the hub has verified somebody under it
+    death_noted: datetime | None = None  # since when a case says that this person died
 
 
 def answer(held: Held, directory: Directory, *, caller: str, now: datetime) -> dict[str, Any]:
@@ -56,7 +57,13 @@ def answer(held: Held, directory: Directory, *, caller: str, now: datetime) -> d
         if (stands := standing(flag, today)) is not Standing.OUT
     ]
     covered, not_covered = _coverage(held.coverage, directory, now)
-    common = {"as_of": now.isoformat(), "coverage": covered, "not_covered": not_covered}
+    common = {
+        "as_of": now.isoformat(),
+        "coverage": covered,
+        "not_covered": not_covered,
+        # known whatever authorities have sent
+        "death_noted": held.death_noted.isoformat() if held.death_noted else None,
+    }
     if shown:
         flags = [
             _flag(flag, stands, directory, caller)

@@ -6,7 +6,8 @@ HalyardError
 │   └── DatabaseUnavailable
 ├── PermanentError      trying again changes nothing; somebody must mend something
 │   ├── ConfigurationError
-│   └── ContractError
+│   ├── ContractError
+│   └── RecordTooLarge
 └── RejectedError       what was sent to us breaks a rule; names place and rule
 
 The docstring of a class is its default message and says what to do (as in procrastinate).
@@ -46,6 +47,10 @@ class ConfigurationError(PermanentError):
 
 class ContractError(PermanentError):
     """A record on the bus does not follow its schema; inspect it in the dead-letter topic."""
+
+
+class RecordTooLarge(PermanentError):
+    """A record is larger than `kafka.max_record_bytes`; see it with `halyard outbox list`."""
 
 
 class RejectedError(HalyardError):

@@ -25,6 +25,9 @@ POINTS = frozenset(
         "matching.before_commit",
         "matching.after_commit",
         "matching.after_produce",
+        "cases.before_commit",
+        "cases.after_commit",
+        "cases.after_produce",
         "tracer.after_claim",
         "tracer.after_call",
         "tracer.after_commit",
@@ -33,12 +36,17 @@ POINTS = frozenset(
         "dispatcher.after_send",
         "dispatcher.after_commit",
         "dispatcher.after_produce",
+        "letters.after_claim",
+        "letters.after_send",
         "accept.before_commit",
         "accept.after_commit",
         "accept.after_produce",
         "channel.before_commit_offsets",
         "journal.before_commit",
         "journal.after_commit",
+        "ncmd.before_commit",
+        "ncmd.after_commit",
+        "ncmd.after_send",
     }
 )
 

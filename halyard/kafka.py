@@ -10,17 +10,33 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import RecordMetadata
 
-from halyard.errors import BrokerUnavailable
+from halyard.errors import BrokerUnavailable, RecordTooLarge
 from halyard.settings import Settings
 
 Headers = tuple[tuple[str, bytes], ...]
 
 TRACEPARENT = "traceparent"
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+# What says nothing of records of other topics
+_OF_THE_TOPIC = (UnknownTopicOrPartitionError, TopicAuthorizationFailedError, InvalidTopicError)
+_CLOSED_AT_MOST = 3
+
+Produced: TypeAlias = RecordMetadata | BrokerUnavailable | RecordTooLarge
+"""What became of a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +143,44 @@ def make_consumer(
 
 async def produce(
     producer: AIOKafkaProducer, settings: Settings, records: Sequence[Record]
-) -> list[RecordMetadata | BrokerUnavailable]:
+) -> list[Produced]:
     """Send `records` in order and wait for all; one result for each, in the same order.
 
-    A record that the broker did not confirm gives a `BrokerUnavailable`; it may still arrive.
+    A record that the broker did not confirm gives a `BrokerUnavailable`; it may still arrive. One
+    that is too large gives a `RecordTooLarge`: it never will, and the others go on. So do those of
+    other topics if a topic is missing or closed to us.
     """
-    results: list[RecordMetadata | BrokerUnavailable] = []
+    results: list[Produced] = [BrokerUnavailable() for _ in records]
     waiting = []
-    for record in records:
+    closed: set[str] = set()
+    for place, record in enumerate(records):
+        if record.topic in closed:
+            continue
         try:
-            waiting.append(
-                await producer.send(
-                    qualified(settings, record.topic),
-                    record.value,
-                    key=record.key.encode(),
-                    headers=list(record.headers),
-                    timestamp_ms=record.timestamp_ms,
-                )
+            sent = await producer.send(
+                qualified(settings, record.topic),
+                record.value,
+                key=record.key.encode(),
+                headers=list(record.headers),
+                timestamp_ms=record.timestamp_ms,
             )
+        except _TOO_LARGE:
+            results[place] = RecordTooLarge()
+        except _OF_THE_TOPIC:
+            closed.add(record.topic)  # a missing one is waited for, so not many
+            if len(closed) > _CLOSED_AT_MOST:
+                break
         except KafkaError:
             break
-    for sent in waiting:
+        else:
+            waiting.append((place, sent))
+    for place, sent in waiting:
         try:
-            results.append(await sent)
+            results[place] = await sent
+        except _TOO_LARGE:
+            results[place] = RecordTooLarge()
         except KafkaError:
-            results.append(BrokerUnavailable())
-    results.extend(BrokerUnavailable() for _ in range(len(records) - len(results)))
+            results[place] = BrokerUnavailable()
     return results
 
 

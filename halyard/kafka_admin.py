@@ -94,17 +94,19 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """How far a group is behind in one partition; `committed` is None if it never committed."""
+    """How far a group is behind in one partition; `committed` is None if it never committed,
+    `start` the offset of the oldest record that is retained."""
 
     topic: str
     partition: int
     committed: int | None
+    start: int
     end: int
 
     @property
     def lag(self) -> int:
-        """Records not yet committed (of those retained, if none was ever committed)."""
-        return max(0, self.end - (self.committed or 0))
+        """Records not yet committed, of those retained."""
+        return max(0, self.end - max(self.start, self.committed or 0))
 
 
 def _reach(bootstrap: str) -> None:
@@ -274,7 +276,8 @@ def _group_offsets(client: KafkaAdminClient, group: str) -> dict[TopicPartition,
 def group_lag(bootstrap: str, group: str, topics: Sequence[str] = ()) -> list[PartitionLag]:
     """How far `group` is behind, by partition; of `topics`, else of what it ever committed.
 
-    Names are as on the cluster. Raises `BrokerUnavailable`.
+    Names are as on the cluster. Raises `BrokerUnavailable`, also for a topic that the broker does
+    not know, or not yet whole: of what it does not tell, nobody knows how far the group is.
     """
     with _client(bootstrap) as client:
         committed = {
@@ -284,15 +287,32 @@ def group_lag(bootstrap: str, group: str, topics: Sequence[str] = ()) -> list[Pa
         }
         partitions = set(committed)
         if topics:
-            partitions = {
-                TopicPartition(topic["name"], partition["partition_index"])
-                for topic in client.describe_topics(list(topics))
-                for partition in topic["partitions"]
-            }
+            partitions = _partitions(client, topics)
         if not partitions:
             return []
+        starts = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
         ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
     return [
-        PartitionLag(one.topic, one.partition, committed.get(one), ends[one].offset)
+        PartitionLag(
+            one.topic, one.partition, committed.get(one), starts[one].offset, ends[one].offset
+        )
         for one in sorted(partitions)
     ]
+
+
+def _partitions(client: KafkaAdminClient, topics: Sequence[str]) -> set[TopicPartition]:
+    described = client.describe_topics(list(topics))
+    # kafka-python hands errors on as a code in the answer: such a topic has no partitions, or few
+    whole = {
+        topic["name"] for topic in described if topic["partitions"] and not topic["error_code"]
+    }
+    if whole != set(topics):
+        raise BrokerUnavailable(
+            "The broker does not know every topic that was asked for; run `halyard topics apply`, "
+            "or try again if they are new."
+        )
+    return {
+        TopicPartition(topic["name"], partition["partition_index"])
+        for topic in described
+        for partition in topic["partitions"]
+    }

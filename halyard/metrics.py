@@ -27,12 +27,20 @@ CounterName = Literal[
     "halyard_stage_batches_total",
     # outcomes of the identity ladder, by outcome and rule
     "halyard_identity_outcomes_total",
+    # messages about deaths told to the cases, by kind (death, report) and NHS number status
+    "halyard_identity_deaths_told_total",
     # calls to PDS, by operation and outcome
     "halyard_pds_calls_total",
     # alert changes, by change
     "halyard_alert_changes_total",
+    # versions of cases, by change
+    "halyard_case_changes_total",
+    # answers to messages about deaths and reports, by answer (status, or the rule that rejected)
+    "halyard_case_messages_total",
     # delivery attempts, by kind and result
     "halyard_delivery_attempts_total",
+    # attempts to push a letter, by kind and result (pushed, retry, parked)
+    "halyard_letter_pushes_total",
     # records published from the outbox, by topic
     "halyard_outbox_published_total",
     # upload lines, by result (accepted, refused)
@@ -41,6 +49,13 @@ CounterName = Literal[
     "halyard_http_requests_total",
     # live lists of alerts that ended, by reason (client, slow, time, stopping, database)
     "halyard_alert_streams_ended_total",
+    # holes that the NCMD store has noticed, by kind (version; retention, beyond-end, another-log)
+    "halyard_ncmd_gaps_total",
+    # versions of cases with a symbol that this version of Halyard does not know
+    "halyard_ncmd_unknown_total",
+    # attempts at the NCMD store's HTTP interface, by result (acknowledged, rejected, taken, retry,
+    # failed)
+    "halyard_ncmd_submissions_total",
 ]
 GaugeName = Literal[
     "halyard_hl7v2_connections",
@@ -50,22 +65,38 @@ GaugeName = Literal[
     "halyard_hl7v2_last_message_timestamp_seconds",
     # trace requests waiting, by priority
     "halyard_trace_waiting",
+    # messages about deaths that wait for the one that they follow
+    "halyard_case_messages_held",
     # oldest open worklist entry, seconds
     "halyard_worklist_oldest_seconds",
     # oldest unpublished outbox row, seconds
     "halyard_outbox_oldest_seconds",
+    # records that can never be sent and that a person must look at
+    "halyard_outbox_parked",
     # oldest due delivery, seconds
     "halyard_delivery_oldest_seconds",
     # deliveries that their receivers refused and that a person must redrive
     "halyard_delivery_parked",
     # deliveries whose authority has registered no endpoint
     "halyard_delivery_without_endpoint",
+    # letters that their receivers refused; they can still be fetched
+    "halyard_letters_parked",
+    # oldest letter that is still to be pushed, seconds
+    "halyard_letters_oldest_seconds",
+    # letters that must be acknowledged and are not yet
+    "halyard_letters_unacknowledged",
     # live lists of alerts that are open
     "halyard_alert_streams",
     # 1 while the destination's breaker is open
     "halyard_delivery_breaker_open",
     # unix time of the last event taken, by stage
     "halyard_last_event_timestamp_seconds",
+    # records of the log that the NCMD store does not have yet
+    "halyard_ncmd_behind",
+    # submissions that are not done, by state (pending, sent, rejected, failed)
+    "halyard_ncmd_submissions_open",
+    # 1 while nothing is sent to the HTTP interface because it does not answer
+    "halyard_ncmd_breaker_open",
 ]
 HistogramName = Literal[
     # frame complete to ACK written
@@ -86,9 +117,13 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "halyard_stage_events_total": ("stage", "result"),
     "halyard_stage_batches_total": ("stage", "verdict"),
     "halyard_identity_outcomes_total": ("outcome", "rule"),
+    "halyard_identity_deaths_told_total": ("kind", "indicator"),
     "halyard_pds_calls_total": ("operation", "outcome"),
     "halyard_alert_changes_total": ("change",),
+    "halyard_case_changes_total": ("change",),
+    "halyard_case_messages_total": ("answer",),
     "halyard_delivery_attempts_total": ("kind", "result"),
+    "halyard_letter_pushes_total": ("kind", "result"),
     "halyard_outbox_published_total": ("topic",),
     "halyard_upload_lines_total": ("result",),
     "halyard_http_requests_total": ("route", "status"),
@@ -97,6 +132,9 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "halyard_delivery_breaker_open": ("destination",),
     "halyard_last_event_timestamp_seconds": ("stage",),
     "halyard_stage_batch_seconds": ("stage",),
+    "halyard_ncmd_gaps_total": ("kind",),
+    "halyard_ncmd_submissions_total": ("result",),
+    "halyard_ncmd_submissions_open": ("state",),
 }
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 

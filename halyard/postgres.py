@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any, LiteralString, cast
+from typing import Any, Literal, LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -31,6 +31,17 @@ Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 Queries = Mapping[str, LiteralString]
 
+NCMD_ROLE = "halyard_ncmd"
+"""The NCMD store's own role: rights on the schema ``ncmd`` and on nothing else."""
+
+MAX_LOCKS = 4_096
+"""Advisory locks that one transaction may ask for at a time. PostgreSQL has one table of locks for
+everybody: max_locks_per_transaction (64) for each connection allowed (100), if nothing is set."""
+
+MANY_LOCKS = 256
+"""Whoever asks for more shares the blame for a full table."""
+
+_OUT_OF_LOCKS = "53200"
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 # Classes whose failures pass by themselves: connection, resources, operator intervention, system
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58", "55")
@@ -55,9 +66,15 @@ def load_queries(package: str, file: str) -> Queries:
 
 
 def make_pool(
-    settings: Settings, *, name: str, size: int | None = None, check: bool = True
+    settings: Settings,
+    *,
+    name: str,
+    size: int | None = None,
+    check: bool = True,
+    schema: Literal["halyard", "ncmd"] = "halyard",
 ) -> Pool:
-    """A pool of the app role's connections (not opened: ``await pool.open()``).
+    """A pool of connections (not opened: ``await pool.open()``): the app role's, or for the
+    schema ``ncmd`` those of the NCMD store's own role.
 
     `check` costs a round trip for each transaction; without it, whoever takes a connection that
     died while it was idle gets `DatabaseUnavailable`. For stages, which try again anyway.
@@ -65,14 +82,16 @@ def make_pool(
     size = size or settings.database.pool_size
     statement_ms = int(settings.database.statement_timeout_seconds * 1000)
     lock_ms = int(settings.database.lock_timeout_seconds * 1000)
+    url = settings.database.url if schema == "halyard" else settings.ncmd.database_url
     return AsyncConnectionPool(
-        settings.database.url.get_secret_value(),
+        url.get_secret_value(),
         connection_class=cast("type[Connection]", psycopg.AsyncConnection),
         kwargs={
             "row_factory": dict_row,
             "application_name": f"halyard-{name}",
             "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} "
-            "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC -c search_path=halyard",
+            "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC "
+            f"-c search_path={schema}",
             "autocommit": True,
             "connect_timeout": 5,
         },
@@ -84,6 +103,12 @@ def make_pool(
         open=False,
         name=name,
     )
+
+
+class TooManyLocks(PermanentError):
+    """One transaction asks for more locks than there are for it; take less at a time, or raise
+    PostgreSQL's max_locks_per_transaction.
+    """
 
 
 @asynccontextmanager
@@ -131,13 +156,25 @@ async def lock(connection: Connection, names: Iterable[str]) -> None:
 
     Call it in a statement of its own, before loading what the locks guard (READ COMMITTED takes
     a new snapshot for the next statement).
+
+    Raises `TooManyLocks` for more than `MAX_LOCKS`, and where PostgreSQL's table of locks is full
+    for more than `MANY_LOCKS`: a batch is split then (`streams.resolution`), where trying the same
+    again might never end. With fewer a full table is somebody else's doing, and passes.
     """
     ids = sorted({lock_id(name) for name in names})
-    if ids:
+    if not ids:
+        return
+    if len(ids) > MAX_LOCKS:
+        raise TooManyLocks
+    try:
         await connection.execute(
             "select pg_advisory_xact_lock(k) from (select unnest(%s::bigint[]) as k order by k) s",
             (ids,),
         )
+    except psycopg.Error as error:
+        if error.sqlstate == _OUT_OF_LOCKS and len(ids) > MANY_LOCKS:
+            raise TooManyLocks from None
+        raise
 
 
 def _migration_files() -> list[tuple[str, str]]:
@@ -158,22 +195,38 @@ def pending_migrations(connection: psycopg.Connection[Any]) -> list[str]:
     return [name for name in names if name not in done]
 
 
-def migrate(owner_url: str, *, app_role: str = "halyard_app") -> list[str]:
-    """Apply the numbered migrations of ``stores/migrations`` that are missing, in one transaction
-    each, and grant the app role what it needs. Gives the names applied.
+_GRANTS: tuple[LiteralString, ...] = (
+    "grant usage on schema halyard to {app}",
+    "grant select, insert, update, delete on all tables in schema halyard to {app}",
+    "grant usage, select on all sequences in schema halyard to {app}",
+    "revoke insert, update, delete on halyard.migration from {app}",
+    "grant usage on schema ncmd to {ncmd}",
+    "grant select, insert, update, delete on all tables in schema ncmd to {ncmd}",
+    # what was written of a case stays as it was written
+    "revoke update, delete on ncmd.history from {ncmd}",
+)
 
-    Raises `ConfigurationError` if the database cannot be reached, lacks the role, or was changed
-    by a newer version.
+
+def migrate(
+    owner_url: str, *, app_role: str = "halyard_app", ncmd_role: str = NCMD_ROLE
+) -> list[str]:
+    """Apply the numbered migrations of ``stores/migrations`` that are missing, in one transaction
+    each, and grant each role its own schema: the app role ``halyard``, the NCMD store's ``ncmd``.
+    Gives the names applied.
+
+    Raises `ConfigurationError` if the database cannot be reached, lacks a role, or was changed by
+    a newer version.
     """
     files = _migration_files()
     try:
         with psycopg.connect(owner_url, autocommit=True, connect_timeout=5) as connection:
-            if not connection.execute(
-                "select 1 from pg_roles where rolname = %s", (app_role,)
-            ).fetchone():
-                raise ConfigurationError(
-                    f"The database has no role {app_role}; create it (login, no superuser) first."
-                )
+            for name in (app_role, ncmd_role):
+                if not connection.execute(
+                    "select 1 from pg_roles where rolname = %s", (name,)
+                ).fetchone():
+                    raise ConfigurationError(
+                        f"The database has no role {name}; create it (login, no superuser) first."
+                    )
             connection.execute("select pg_advisory_lock(%s)", (lock_id("migrate"),))
             connection.execute("create schema if not exists halyard")
             connection.execute(
@@ -194,14 +247,12 @@ def migrate(owner_url: str, *, app_role: str = "halyard_app") -> list[str]:
                     connection.execute("set local search_path = halyard")
                     connection.execute(text)
                     connection.execute("insert into halyard.migration (name) values (%s)", (name,))
-            role = sql.Identifier(app_role)
-            for grant in (
-                "grant usage on schema halyard to {}",
-                "grant select, insert, update, delete on all tables in schema halyard to {}",
-                "grant usage, select on all sequences in schema halyard to {}",
-                "revoke insert, update, delete on halyard.migration from {}",
-            ):
-                connection.execute(sql.SQL(grant).format(role))
+            for statement in _GRANTS:
+                connection.execute(
+                    sql.SQL(statement).format(
+                        app=sql.Identifier(app_role), ncmd=sql.Identifier(ncmd_role)
+                    )
+                )
             return applied
     except psycopg.OperationalError as error:
         raise ConfigurationError(
@@ -218,9 +269,10 @@ def provision(
     app_password: str,
     template: str | None = None,
 ) -> tuple[str, str]:
-    """Make the owner and app roles and a database, where missing; gives (owner URL, app URL).
+    """Make the roles and a database, where missing; gives (owner URL, app URL).
 
-    For `halyard up` and tests, which own their PostgreSQL; `admin_url` is a superuser's.
+    For `halyard up` and tests, which own their PostgreSQL; `admin_url` is a superuser's. The NCMD
+    store's role cannot log in before `provision_ncmd`.
     """
     roles = (("halyard_owner", owner_password), ("halyard_app", app_password))
     with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
@@ -235,6 +287,7 @@ def provision(
                     sql.Identifier(role), sql.Literal(password)
                 )
             )
+        _make_ncmd_role(connection)
         if not connection.execute(
             "select 1 from pg_database where datname = %s", (database,)
         ).fetchone():
@@ -249,6 +302,34 @@ def provision(
         f"postgresql://halyard_owner:{owner_password}@{base}",
         f"postgresql://halyard_app:{app_password}@{base}",
     )
+
+
+def provision_ncmd(admin_url: str, *, database: str, password: str) -> str:
+    """Let the NCMD store's role log in with `password`; gives its URL of `database`.
+
+    As `provision`, and after it: for those who own their PostgreSQL.
+    """
+    with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (lock_id("provision"),))
+        _make_ncmd_role(connection)
+        connection.execute(
+            sql.SQL("alter role {} login nosuperuser nobypassrls password {}").format(
+                sql.Identifier(NCMD_ROLE), sql.Literal(password)
+            )
+        )
+        info = connection.info
+        return (
+            f"postgresql://{NCMD_ROLE}:{password}@{info.host or '127.0.0.1'}:{info.port}/{database}"
+        )
+
+
+def _make_ncmd_role(connection: psycopg.Connection[Any]) -> None:
+    if not connection.execute("select 1 from pg_roles where rolname = %s", (NCMD_ROLE,)).fetchone():
+        connection.execute(
+            sql.SQL("create role {} nologin nosuperuser nobypassrls").format(
+                sql.Identifier(NCMD_ROLE)
+            )
+        )
 
 
 def one(row: Any) -> dict[str, Any]:

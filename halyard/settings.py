@@ -93,7 +93,7 @@ class WorkerSettings(_Section):
     """The batch channel of a stage."""
 
     max_batch: int = Field(default=500, ge=1)
-    # Of a stage's further topics (flags) beside the first (attendances), which goes before them
+    # Of each further topic of a stage (deaths, flags) beside the first (attendances): it goes first
     max_background: int = Field(default=100, ge=1)
     # A batch not taken by the agent, or without a verdict, ends the process (non-zero)
     take_seconds: float = 5.0
@@ -123,6 +123,22 @@ class DeliverySettings(_Section):
     mllp_ca_file: Path | None = None
     mllp_certificate_file: Path | None = None
     mllp_key_file: Path | None = None
+
+
+class MailboxSettings(_Section):
+    """Letters to organisations (answers, report requests, prompts)."""
+
+    # A letter is deleted after so long; one that must be acknowledged or pushed waits for that
+    keep_days: int = Field(default=90, ge=1)
+
+
+class CasesSettings(_Section):
+    """Cases of child deaths (`halyard worker cases`)."""
+
+    # An update or void waits so long for the submission that it follows
+    hold_hours: float = Field(default=24.0, gt=0)
+    sweep_seconds: float = Field(default=5.0, gt=0)  # how often ends of holds are looked for
+    report_due_days: int = Field(default=21, ge=1, le=365)  # of a panel without its own number
 
 
 class Hl7v2Settings(_Section):
@@ -183,6 +199,28 @@ class HttpSettings(_Section):
     health_port: int = 0
 
 
+class NcmdSettings(_Section):
+    """The NCMD store, and the HTTP interface to which its cases may be submitted."""
+
+    # The store's own role: rights on the schema `ncmd` alone
+    database_url: SecretStr = SecretStr("postgresql://halyard_ncmd@127.0.0.1:5432/halyard")
+    # RISK: goes on from the oldest record of the log although versions of cases before it are not
+    # in the store, where the store stands at one of these places (partition:offset, with commas
+    # between) and nowhere else. Only after `halyard cases republish --all`
+    after_gap: str = Field(default="refuse", pattern=r"^(refuse|\d+:\d+(,\d+:\d+)*)?$")
+    # Where cases are submitted; none or empty: nowhere. NCMD has published no interface
+    submit_url: str | None = None
+    submit_token: SecretStr | None = None
+    submit_timeout_seconds: float = Field(default=10.0, gt=0)
+    submit_first_retry_seconds: float = Field(default=5.0, gt=0)
+    submit_max_retry_seconds: float = Field(default=3_600.0, gt=0)
+    submit_max_attempts: int = Field(default=60, ge=1)
+    # A message that was taken without an answer: when to ask for it, and when to send it again
+    submit_poll_seconds: float = Field(default=10.0, gt=0)
+    submit_answer_seconds: float = Field(default=900.0, gt=0)
+    submit_breaker_seconds: float = Field(default=30.0, gt=0)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -214,9 +252,12 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     worker: WorkerSettings = WorkerSettings()
     delivery: DeliverySettings = DeliverySettings()
+    mailbox: MailboxSettings = MailboxSettings()
+    cases: CasesSettings = CasesSettings()
     hl7v2: Hl7v2Settings = Hl7v2Settings()
     fhir: FhirSettings = FhirSettings()
     http: HttpSettings = HttpSettings()
+    ncmd: NcmdSettings = NcmdSettings()
 
     @model_validator(mode="after")
     def _fail_closed(self) -> Self:
@@ -229,6 +270,10 @@ class Settings(BaseSettings):
                 raise ValueError(
                     "production listens for MLLP on loopback alone, or with TLS: set "
                     "HALYARD_HL7V2__TLS_CERTIFICATE and HALYARD_HL7V2__TLS_KEY"
+                )
+            if self.ncmd.submit_url and not self.ncmd.submit_url.startswith("https://"):
+                raise ValueError(
+                    "production submits over TLS: HALYARD_NCMD__SUBMIT_URL is https://"
                 )
         if self.log_level.upper() not in {"INFO", "WARNING", "ERROR", "CRITICAL"}:
             # libraries write payloads and URLs at DEBUG

@@ -44,7 +44,7 @@ from halyard.errors import ConfigurationError
 WRONG_SECRET, DUPLICATES = "wrong-secret", "duplicates"
 MODES = frozenset({"ok", "500", "slow", "close", "refuse", WRONG_SECRET, DUPLICATES})
 MAX_BODY_BYTES = 1_000_000
-_CLOSE = "halyard.close"
+CLOSE = "halyard.close"
 _TAKES = frozenset({"ok", "slow", "close", DUPLICATES})  # modes in which the webhook is taken
 
 log = telemetry.get_logger()
@@ -117,11 +117,14 @@ class Receiver:
         try:
             verified = verify(request.headers, body, secret, self.clock())
             content = json.loads(body)
-            alert_id, version = str(content["alert_id"]), int(content["version"])
+            if content.get("resourceType") == "Bundle":  # a letter: its own id stands for it
+                alert_id, version = str(content["id"]), 1
+            else:
+                alert_id, version = str(content["alert_id"]), int(content["version"])
         except WebhookRefused as error:
             self.refused += 1
             return JSONResponse({"title": error.message, "rule": error.rule}, 401)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self.refused += 1
             return JSONResponse({"title": "the body is not a payload that is known here"}, 400)
         delivery_id = str(verified.delivery_id)
@@ -146,7 +149,7 @@ class Receiver:
         if mode == "slow":
             await asyncio.sleep(self.slow_seconds)
         elif mode == "close":
-            cast("Callable[[], None]", request.scope[_CLOSE])()
+            cast("Callable[[], None]", request.scope[CLOSE])()
         elif mode == "500":
             return Response(status_code=500)
         elif mode == "refuse":
@@ -199,7 +202,7 @@ def create_app(receiver: Receiver, *, more: list[BaseRoute] | None = None) -> AS
         Route("/livez", _live, methods=["GET"]),
         *(more or []),
     ]
-    return _Closable(Starlette(routes=routes))
+    return Closable(Starlette(routes=routes))
 
 
 async def _live(_request: Request) -> Response:
@@ -219,7 +222,7 @@ async def _body(request: Request) -> bytes | None:
     return bytes(parts)
 
 
-class _Closable:
+class Closable:
     """Lets a handler cut the connection without an answer, as a machine does that dies."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -242,7 +245,7 @@ class _Closable:
             if not closed:
                 await send(message)
 
-        scope[_CLOSE] = close
+        scope[CLOSE] = close
         await self._app(scope, receive, send_unless_closed)
         while closed:
             # uvicorn must see the connection end before this returns: it would log an error

@@ -194,7 +194,7 @@ class ReportSubmitted:
     request_id: uuid.UUID | None = None
     sent_at: datetime | None = None
     form: str = ""
-    reason: str | None = None  # of a decline, in the agency's words
+    reason: str | None = field(default=None, repr=False)  # of a decline, in the agency's words
     claim: PersonClaim = NOBODY
     facts: tuple[Fact, ...] = ()
     died_at: str | None = field(default=None, repr=False)
@@ -299,8 +299,9 @@ class CaseContent:
     """All that a case says now. For a restricted child: no address and no place.
 
     `needs` names what a person must do: ``number``, ``eligibility``, ``panel``, ``conflict``,
-    ``death-questioned``. `duplicates`: open proposals that another case is the same death.
-    `conflicts`: fields about which organisations differ.
+    ``death-questioned``, ``text-cut`` (too long for the bus; whole in its message).
+    `duplicates`: open proposals that another case is the same death. `conflicts`: fields about
+    which organisations differ.
     """
 
     state: CaseState

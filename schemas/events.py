@@ -288,7 +288,7 @@ class IdentityUnresolved:
 
     event_id: uuid.UUID
     reported_event_id: uuid.UUID
-    event_kind: str  # "attendance" or "flag"
+    event_kind: str  # "attendance", "flag", "death", "report"
     source: str
     organisation: str
     indicator: NhsNumberStatus

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from halyard.postgres import Connection, load_queries
 from schemas.events import NhsNumberStatus
@@ -16,7 +16,10 @@ _SQL = load_queries("stores", "claims.sql")
 
 _MERGED = "merged"  # not a claim's state: see the query `scope`
 
-EventKind = Literal["attendance", "flag"]
+LAST_OF_DEATHS: Final = 50
+"""How many messages of one notification are looked at however they ended."""
+
+EventKind = Literal["attendance", "flag", "death", "report"]
 
 
 class ClaimState(StrEnum):
@@ -48,7 +51,8 @@ class ClaimRow:
 
     `priority` is that of the trace the claim asks for itself, None if it only waits behind others.
     `revision` counts what was said of it on the bus. `event` is the reported event in the wire
-    format without the sender's bytes, None once retention has emptied it.
+    format without the sender's bytes, None once retention has emptied it. `version`, `request_id`:
+    of a message about a death, and of the request that a report answers.
     """
 
     reported_event_id: uuid.UUID
@@ -67,6 +71,8 @@ class ClaimRow:
     revision: int = 0
     number_token: str | None = None
     demographic_token: str | None = None
+    version: int | None = None
+    request_id: uuid.UUID | None = None
     event: bytes | None = field(default=None, repr=False)
 
 
@@ -77,6 +83,10 @@ class Reach:
     `since` bounds it, save for what is open, and for whom events of `visits` (and, where a birth
     is told, of `mothers`' keys) are asserted of. Of the keys `named` also everybody is found whom
     anything was ever verified of, one claim each.
+
+    Of messages about deaths only those of `keys` are found that may yet be decided: open ones,
+    unresolved ones, the highest version that is verified of each person, the highest void, and the
+    last `LAST_OF_DEATHS` of each key. A sender who repeats one notification for ever costs no more.
     """
 
     keys: frozenset[str]
@@ -137,7 +147,7 @@ async def retain(connection: Connection, *, before: datetime) -> tuple[int, int]
     return emptied.rowcount, forgotten.rowcount
 
 
-def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime]:
+def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime | int]:
     return {
         "keys": sorted(reach.keys),
         "visits": sorted(reach.visits),
@@ -146,6 +156,7 @@ def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime]:
         "since": reach.since,
         "mothers": sorted(reach.mothers),
         "named": sorted(reach.named),
+        "last": LAST_OF_DEATHS,
     }
 
 

@@ -2,7 +2,8 @@
 -- What a decision about these keys, visits and newly flagged people may touch, for the locks
 with direct as (
     select key, visit_id from claims
-    where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
+    where key = any(%(keys)s::text[]) and event_kind in ('attendance', 'flag')
+        and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
     select key, visit_id from claims where visit_id = any(%(visits)s::uuid[])
         and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified') or person is not null)
@@ -14,9 +15,37 @@ with direct as (
     select key, visit_id from claims
     where demographic_token = any(%(demographics)s::text[]) and received_at > %(since)s
         and event_kind = 'attendance' and state in ('waiting', 'unresolved', 'not_traced')
+), deaths as (
+    -- of a notification's messages: what is undecided, whom it was ever verified of, its last void,
+    -- and the last few
+    select reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report')
+        and state in ('waiting', 'provisional')
+    union
+    select reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report')
+        and state = 'unresolved' and received_at > %(since)s
+    union
+    (select distinct on (key, request_id, person) reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report') and state = 'verified'
+    order by key, request_id, person, version desc, position desc)
+    union
+    (select distinct on (key, request_id) reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report') and rule = 'death-voided'
+    order by key, request_id, version desc, position desc)
+    union
+    select near.reported_event_id from unnest(%(keys)s::text[]) as given (key) cross join lateral (
+        select reported_event_id from claims
+        where claims.key = given.key and event_kind in ('death', 'report') and received_at > %(since)s
+        order by position desc limit %(last)s
+    ) as near
 )
+select key, visit_id, person, number_token, demographic_token, state
+from claims join deaths using (reported_event_id)
+union all
 select key, visit_id, person, number_token, demographic_token, state from claims
-where key in (select key from direct) and (received_at > %(since)s or state in ('waiting', 'provisional'))
+where key in (select key from direct) and event_kind in ('attendance', 'flag')
+    and (received_at > %(since)s or state in ('waiting', 'provisional'))
 union all
 select key, visit_id, person, number_token, demographic_token, state from claims
 where visit_id in (select visit_id from direct) and received_at > %(since)s
@@ -32,7 +61,7 @@ where key = any(%(mothers)s::text[]) and state = 'verified'
 union all
 -- whom the ids of merged patients were ever verified of
 (select distinct on (key, person) key, visit_id, person, number_token, demographic_token, state from claims
-where key = any(%(named)s::text[]) and state = 'verified' and received_at <= %(since)s
+where key = any(%(named)s::text[]) and event_kind in ('attendance', 'flag') and state = 'verified' and received_at <= %(since)s
 order by key, person, position desc)
 union all
 -- keys that took part in a merge: their family is to be looked at too
@@ -44,7 +73,8 @@ where exists (select from merges where retired_key = near.key)
 -- name: load
 with direct as (
     select key, visit_id from claims
-    where key = any(%(keys)s::text[]) and (received_at > %(since)s or state in ('waiting', 'provisional'))
+    where key = any(%(keys)s::text[]) and event_kind in ('attendance', 'flag')
+        and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
     select key, visit_id from claims where visit_id = any(%(visits)s::uuid[])
         and (received_at > %(since)s or state in ('waiting', 'provisional', 'verified') or person is not null)
@@ -56,9 +86,35 @@ with direct as (
     select key, visit_id from claims
     where demographic_token = any(%(demographics)s::text[]) and received_at > %(since)s
         and event_kind = 'attendance' and state in ('waiting', 'unresolved', 'not_traced')
-), wanted as (
+), deaths as (
+    -- of a notification's messages: what is undecided, whom it was ever verified of, its last void,
+    -- and the last few
     select reported_event_id from claims
-    where key in (select key from direct)
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report')
+        and state in ('waiting', 'provisional')
+    union
+    select reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report')
+        and state = 'unresolved' and received_at > %(since)s
+    union
+    (select distinct on (key, request_id, person) reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report') and state = 'verified'
+    order by key, request_id, person, version desc, position desc)
+    union
+    (select distinct on (key, request_id) reported_event_id from claims
+    where key = any(%(keys)s::text[]) and event_kind in ('death', 'report') and rule = 'death-voided'
+    order by key, request_id, version desc, position desc)
+    union
+    select near.reported_event_id from unnest(%(keys)s::text[]) as given (key) cross join lateral (
+        select reported_event_id from claims
+        where claims.key = given.key and event_kind in ('death', 'report') and received_at > %(since)s
+        order by position desc limit %(last)s
+    ) as near
+), wanted as (
+    select reported_event_id from deaths
+    union
+    select reported_event_id from claims
+    where key in (select key from direct) and event_kind in ('attendance', 'flag')
         and (received_at > %(since)s or state in ('waiting', 'provisional'))
     union
     select reported_event_id from claims
@@ -73,27 +129,29 @@ with direct as (
         and received_at between %(since)s::timestamptz - interval '300 days' and %(since)s
     union
     (select distinct on (key, person) reported_event_id from claims
-    where key = any(%(named)s::text[]) and state = 'verified' and received_at <= %(since)s
+    where key = any(%(named)s::text[]) and event_kind in ('attendance', 'flag') and state = 'verified' and received_at <= %(since)s
     order by key, person, position desc)
 )
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
-       revision, number_token, demographic_token, received_at, decided_at, traceparent, event
+       revision, number_token, demographic_token, received_at, decided_at, traceparent, version, request_id, event
 from claims join wanted using (reported_event_id)
 order by position
 
 -- name: put
 insert into claims (reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
-    restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, event)
+    restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, version,
+    request_id, event)
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
-    restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, event
+    restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, version,
+    request_id, event
 from unnest(%(reported_event_id)s::uuid[], %(key)s::text[], %(event_kind)s::text[], %(visit_id)s::uuid[],
     %(state)s::text[], %(rule)s::text[], %(indicator)s::text[], %(priority)s::smallint[], %(person)s::text[],
     %(restricted)s::boolean[], %(revision)s::integer[], %(number_token)s::text[],
     %(demographic_token)s::text[], %(received_at)s::timestamptz[], %(decided_at)s::timestamptz[],
-    %(traceparent)s::text[], %(event)s::bytea[]) with ordinality
+    %(traceparent)s::text[], %(version)s::integer[], %(request_id)s::uuid[], %(event)s::bytea[]) with ordinality
     as given (reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
-        restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, event,
-        place)
+        restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, version,
+        request_id, event, place)
 order by place
 on conflict (reported_event_id) do update set
     key = excluded.key,
@@ -114,5 +172,6 @@ update claims set event = null, number_token = null, demographic_token = null
 where event is not null and received_at < %(before)s and state not in ('waiting', 'provisional')
 
 -- name: forget
--- Who is not traced leaves nothing
+-- Who is not traced leaves nothing, save that a notification was taken back: its earlier versions may come late
 delete from claims where received_at < %(before)s and state in ('not_traced', 'not_used')
+    and rule <> 'death-voided'

@@ -88,6 +88,7 @@ class Feed(Entry):
     facility: str = ""  # MSH-4.1; needed over MLLP
     application: str | None = None  # MSH-3.1; any if not given
     endpoint: str | None = None  # of a FHIR feed: MessageHeader.source.endpoint; any if not given
+    relays_pds: bool = False  # whether a FHIR feed may say what PDS holds of a death
     peers: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # networks it may connect from
     # SHA-256 (hex) of client certificates, one of which the peer must show: needs TLS
     certificates: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
@@ -327,6 +328,10 @@ def _indexed(file: _File, path: Path) -> Directory:
             raise ConfigurationError(
                 f"{path}: feed {feed.source} names arrival rule {feed.arrival_rule}, which is not "
                 "there."
+            )
+        if feed.relays_pds and feed.transport != "fhir":
+            raise ConfigurationError(
+                f"{path}: feed {feed.source}: relays_pds is of a FHIR feed alone; take it out."
             )
         if feed.transport == "mllp" and not feed.facility:
             raise ConfigurationError(f"{path}: feed {feed.source} needs `facility`, its MSH-4.1.")

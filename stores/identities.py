@@ -69,7 +69,9 @@ async def put(connection: Connection, people: Sequence[KnownPerson]) -> None:
 
 
 async def purge(connection: Connection, *, now: datetime) -> int:
-    """Forget who has no plan within its 365 days and no visit within 48 hours; gives how many."""
+    """Forget who has no plan within its 365 days, no visit or death within 48 hours and no open
+    case of a death; gives how many.
+    """
     await connection.execute(_SQL["unflag_ended"], {"now": now})
     cursor = await connection.execute(_SQL["purge"], {"now": now})
     return cursor.rowcount

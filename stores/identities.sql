@@ -66,3 +66,5 @@ where flagged and flagged_at < %(now)s::timestamptz - interval '1 day'
 delete from identities as known
 where keep_until < %(now)s::timestamptz
     and not exists (select from claims where claims.person = known.person and claims.state = 'provisional')
+    -- who has a case is known as long as it is open: later messages about the death are told of them
+    and not exists (select from cases where cases.person = known.person and cases.state = 'OPEN')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 from halyard.postgres import Connection, load_queries, one
 
 _SQL = load_queries("stores", "worklist.sql")
+Notice = tuple[str, uuid.UUID | None]
+"""A notification or report: its key, and the request that a report answers."""
+
 _START = (datetime(1970, 1, 1, tzinfo=UTC), uuid.UUID(int=0))
 
 
@@ -50,6 +53,29 @@ async def close(connection: Connection, closed: dict[uuid.UUID, str], *, now: da
         ids = sorted(closed)
         parameters: dict[str, Any] = {"ids": ids, "rules": [closed[one] for one in ids], "now": now}
         await connection.execute(_SQL["close"], parameters)
+
+
+async def close_earlier(
+    connection: Connection,
+    settled: Mapping[Notice, tuple[int, str]],
+    *,
+    before: datetime,
+    now: datetime,
+) -> None:
+    """Close what messages of these notifications received before `before` have open, if their
+    version is lower than the one given, each with the rule that made them moot.
+    """
+    if settled:
+        given = list(settled.items())
+        parameters: dict[str, Any] = {
+            "keys": [key for (key, _), _ in given],
+            "requests": [request for (_, request), _ in given],
+            "versions": [version for _, (version, _) in given],
+            "rules": [rule for _, (_, rule) in given],
+            "before": before,
+            "now": now,
+        }
+        await connection.execute(_SQL["close_earlier"], parameters)
 
 
 async def entries(

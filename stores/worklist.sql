@@ -11,6 +11,15 @@ update worklist set closed_at = %(now)s, closed_rule = given.rule
 from unnest(%(ids)s::uuid[], %(rules)s::text[]) as given (id, rule)
 where reported_event_id = given.id and closed_at is null
 
+-- name: close_earlier
+update worklist set closed_at = %(now)s, closed_rule = given.rule
+from unnest(%(keys)s::text[], %(requests)s::uuid[], %(versions)s::integer[], %(rules)s::text[])
+    as given (key, request_id, version, rule), claims
+where claims.key = given.key and claims.request_id is not distinct from given.request_id
+    and claims.event_kind in ('death', 'report') and claims.state = 'unresolved'
+    and claims.version < given.version and claims.received_at <= %(before)s
+    and worklist.reported_event_id = claims.reported_event_id and closed_at is null
+
 -- name: entries
 select entry_id, reported_event_id, event_kind, organisation, source, rule, indicator, local_id,
        upload_id, line, opened_at

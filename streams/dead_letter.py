@@ -7,22 +7,19 @@ is written only for our own errors, which carry no value; for any other the clas
 
 from __future__ import annotations
 
-import os
-
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from halyard import metrics, telemetry
-from halyard.errors import BrokerUnavailable, HalyardError
+from halyard import dead_letters, metrics, telemetry
+from halyard.dead_letters import ATTEMPTS, FIRST_FAILED_AT, PREFIX
+from halyard.errors import BrokerUnavailable
 from halyard.kafka import Headers, qualified
 from halyard.settings import Settings
 from schemas.topics import dead_letter
 from streams.resolution import Poison
 
-PREFIX = "__connect.errors."
-ATTEMPTS = "hub-attempts"
-FIRST_FAILED_AT = "hub-first-failed-at"
+__all__ = ["ATTEMPTS", "FIRST_FAILED_AT", "PREFIX", "DeadLetters", "error_headers"]
 
 log = telemetry.get_logger()
 
@@ -32,24 +29,15 @@ def error_headers(poison: Poison, *, topic: str, stage: str) -> Headers:
 
     `topic` is the source's name on the cluster.
     """
-    error = poison.error
-    kind = type(error)
-    message = error.message if isinstance(error, HalyardError) else kind.__name__
-    told = {
-        "topic": topic,
-        "partition": str(poison.record.partition),
-        "offset": str(poison.record.offset),
-        "connector.name": stage,
-        "task.id": str(os.getpid()),
-        "stage": "TASK_PUT",
-        "class.name": f"streams.{stage}",
-        "exception.class.name": f"{kind.__module__}.{kind.__qualname__}",
-        "exception.message": message,
-    }
-    return (
-        *((PREFIX + name, value.encode()) for name, value in told.items()),
-        (ATTEMPTS, str(poison.attempts).encode()),
-        (FIRST_FAILED_AT, poison.first_failed_at.isoformat().encode()),
+    return dead_letters.error_headers(
+        poison.error,
+        topic=topic,
+        partition=poison.record.partition,
+        offset=poison.record.offset,
+        stage=stage,
+        taken_by=f"streams.{stage}",
+        attempts=poison.attempts,
+        first_failed_at=poison.first_failed_at,
     )
 
 
@@ -72,11 +60,7 @@ class DeadLetters:
         """
         record = poison.record
         target = dead_letter(record.topic, self._group)
-        kept = [
-            (name, value)
-            for name, value in raw.headers
-            if not name.startswith(PREFIX) and name not in (ATTEMPTS, FIRST_FAILED_AT)
-        ]
+        kept = dead_letters.kept_headers(raw.headers)
         value = b"" if raw.value is None and raw.key is None else raw.value
         try:
             await self._producer.send_and_wait(

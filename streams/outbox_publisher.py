@@ -15,13 +15,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from halyard import faults, metrics, telemetry
-from halyard.errors import BrokerUnavailable, HalyardError
-from halyard.kafka import Record, produce
+from halyard.errors import BrokerUnavailable, HalyardError, RecordTooLarge
+from halyard.kafka import Produced, Record, produce
 from halyard.postgres import Pool
 from halyard.settings import Settings
 from stores import outbox
 
 SWEEP_SECONDS = 1.0
+TOO_LARGE = "record-too-large"
 _PURGE_SECONDS = 600.0
 
 log = telemetry.get_logger()
@@ -30,17 +31,22 @@ log = telemetry.get_logger()
 def make_send(producer: AIOKafkaProducer, settings: Settings) -> outbox.Send:
     """Sends by `producer` (started by the caller), in order; True where the broker confirmed."""
 
-    async def send(records: Sequence[Record]) -> list[bool]:
-        results = await produce(producer, settings, records)
-        return [not isinstance(result, BrokerUnavailable) for result in results]
+    async def send(records: Sequence[Record]) -> list[bool | outbox.Never]:
+        return [_said(one) for one in await produce(producer, settings, records)]
 
     return send
+
+
+def _said(result: Produced) -> bool | outbox.Never:
+    if isinstance(result, RecordTooLarge):
+        return outbox.Never(TOO_LARGE)
+    return not isinstance(result, BrokerUnavailable)
 
 
 def with_point(send: outbox.Send, point: str) -> outbox.Send:
     """`send`, and the fault point `point` between the broker's confirmation and the mark."""
 
-    async def produced(records: Sequence[Record]) -> Sequence[bool]:
+    async def produced(records: Sequence[Record]) -> Sequence[bool | outbox.Never]:
         confirmed = await send(records)
         faults.point(point)
         return confirmed
@@ -58,7 +64,7 @@ async def sweep_forever(
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             swept = await outbox.sweep(pool, send, older_than_seconds=older_than_seconds)
-            metrics.gauge("halyard_outbox_oldest_seconds", await outbox.oldest_seconds(pool))
+            await show(pool)
             if time.monotonic() - purged_at > _PURGE_SECONDS:
                 await outbox.purge(pool)
                 purged_at = time.monotonic()
@@ -70,3 +76,9 @@ async def sweep_forever(
         failing = False
         if swept:
             log.info("outbox_swept", records=swept)
+
+
+async def show(pool: Pool) -> None:
+    """What waits in the outbox, as metrics."""
+    metrics.gauge("halyard_outbox_oldest_seconds", await outbox.oldest_seconds(pool))
+    metrics.gauge("halyard_outbox_parked", await outbox.count_parked(pool))

@@ -48,7 +48,8 @@ _Records = dict[TopicPartition, list[ConsumerRecord]]
 class Stage:
     """What makes a worker: names, and the one function that brings a batch to safety.
 
-    `group` and `topics` are without namespace; the first topic goes before the others.
+    `group` and `topics` are without namespace; the first topic goes before the others, each of
+    which has a small share of every batch (`worker.max_background`).
     `process` gets the records of one or more partitions, each partition's in the order of its log;
     it returns when all are safe, raises `TransientError` if it should be called again with the same
     batch, anything else for poison.
@@ -185,23 +186,22 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
                 work.result()
 
     async def _take(self) -> _Records:
-        """The next batch: what is there of the first topic, and a little of the others beside it,
-        so that a heap of flags delays no arrival and is delayed by none.
+        """The next batch: what is there of the first topic, and a little of each other beside it,
+        so that a heap of flags delays no arrival and no death, and is delayed by none.
         """
         if len(self._stage.topics) == 1:
             return await self._getmany(POLL_MS, self._limits.max_batch)
-        first = qualified(self._settings, self._stage.topics[0])
         ours = self._consumer.assignment()
-        foremost = [tp for tp in ours if tp.topic == first]
-        others = [tp for tp in ours if tp.topic != first]
         few = min(self._limits.max_batch, self._limits.max_background)
-        # Without a time to wait neither call lets anything else run, once the first has begun to
-        # take; and a failure of the second is logged there, so that what is taken is not lost
+        # Without a time to wait no call lets anything else run, once the first has begun to take;
+        # and a failure of a later one is logged there, so that what is taken is not lost
         records: _Records = {}
-        if foremost:
-            records = await self._getmany(0, self._limits.max_batch, foremost)
-        if others:
-            records |= await self._getmany(0, few, others)
+        for place, topic in enumerate(self._stage.topics):
+            name = qualified(self._settings, topic)
+            of_topic = [tp for tp in ours if tp.topic == name]
+            if of_topic:
+                at_most = few if place else self._limits.max_batch
+                records |= await self._getmany(0, at_most, of_topic)
         return records or await self._getmany(POLL_MS, few)
 
     async def _getmany(

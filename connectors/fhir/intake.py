@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.deaths import indicated
 from connectors.fhir import outcomes, validation
+from connectors.fhir.death_events import DeathEventCode
+from connectors.fhir.death_messages import DeathMessage
+from connectors.fhir.deaths import to_death_event
+from connectors.fhir.fitting import fitted
 from connectors.fhir.mapping import to_attendances
-from connectors.fhir.messages import Limits, Refusal, read_message
+from connectors.fhir.messages import Limits, Parsed, Refusal, read_message
 from connectors.fhir.outcomes import RULES, Issue
 from halyard import metrics
 from halyard.clock import Clock
@@ -24,16 +29,25 @@ from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import get_logger
 from schemas.codec import encode
+from schemas.deaths import DeathNotified, ReportSubmitted
 from schemas.events import AttendanceReported, MessageRejected
-from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
+from schemas.topics import (
+    ATTENDANCE_REPORTED,
+    DEATH_NOTIFIED,
+    MESSAGE_REJECTED,
+    REPORT_SUBMITTED,
+)
 from stores.directory import Directory, Feed
 
 HEAD_BYTES: Final = 65_536
 # Messages are read beside the event loop, so that no other sender waits; more at once gain nothing
 _READERS: Final = 2
 _RECORD_OVERHEAD: Final = 4_096  # key, headers and the batch around a value
+_VERIFIED: Final = 16_384  # what identity adds to a death's event, which must fit the bus too
 
 _log = get_logger()
+
+Event = AttendanceReported | DeathNotified | ReportSubmitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +98,14 @@ class Intake:
         if isinstance(message, Refusal):
             return await self.refuse(arrived, message.issues, feed)
         assert feed is not None
-        events = to_attendances(
-            message,
-            feed=feed,
-            rule=self._directory.arrival_rule(feed),
-            keys=self._keys,
-            received_at=arrived.received_at,
-        )
-        records = [self._record(ATTENDANCE_REPORTED, one, arrived) for one in events]
+        if _is_pds(message) and not feed.relays_pds:
+            issue = Issue("not-a-pds-relay", "Bundle.entry[0].resource.event")
+            return await self.refuse(arrived, (issue,), feed)
+        events = self._events(message, feed, arrived.received_at)
+        if not events:
+            issue = Issue("not-a-hospital", "Bundle.entry[0].resource.event")
+            return await self.refuse(arrived, (issue,), feed)
+        records = [self._record(_topic(one), one, arrived) for one in events]
         if any(len(one.value) > self._max_value for one in records):  # a limit set too low
             return await self.refuse(arrived, (Issue("oversize", "Bundle"),), feed)
         if not await self._store(records):
@@ -99,6 +113,27 @@ class Intake:
         metrics.count("halyard_fhir_messages_total", feed=feed.source, answer="202")
         receipt = events[0].event_id
         return Answer(202, outcomes.accepted(receipt, events[0].marks), str(receipt))
+
+    def _events(
+        self, message: Parsed | DeathMessage, feed: Feed, received_at: datetime
+    ) -> list[Event]:
+        """What a message reports, the event that is its receipt first; nothing if its sender may
+        not report it.
+        """
+        if isinstance(message, DeathMessage):
+            event = to_death_event(message, feed=feed, keys=self._keys, received_at=received_at)
+            return [fitted(event, self._max_value - _VERIFIED)]
+        if feed.organisation not in self._directory.hospitals:
+            return []
+        attendances = to_attendances(
+            message,
+            feed=feed,
+            rule=self._directory.arrival_rule(feed),
+            keys=self._keys,
+            received_at=received_at,
+        )
+        deaths = (indicated(one, self._keys) for one in attendances)
+        return [*attendances, *(one for one in deaths if one is not None)]
 
     async def refuse(
         self, arrived: Arrived, issues: tuple[Issue, ...], feed: Feed | None = None
@@ -140,12 +175,10 @@ class Intake:
         return not any(isinstance(one, BrokerUnavailable) for one in results)
 
     @staticmethod
-    def _record(
-        topic: str, event: AttendanceReported | MessageRejected, arrived: Arrived
-    ) -> Record:
+    def _record(topic: str, event: Event | MessageRejected, arrived: Arrived) -> Record:
         return Record(
             topic=topic,
-            key=event.source_person if isinstance(event, AttendanceReported) else event.source,
+            key=event.source if isinstance(event, MessageRejected) else event.source_person,
             value=encode(event),
             headers=cloudevent_headers(
                 event_id=event.event_id,
@@ -156,6 +189,16 @@ class Intake:
             ),
             timestamp_ms=int(arrived.received_at.timestamp() * 1000),
         )
+
+
+def _is_pds(message: Parsed | DeathMessage) -> bool:
+    return isinstance(message, DeathMessage) and message.event is DeathEventCode.PDS
+
+
+def _topic(event: Event) -> str:
+    if isinstance(event, DeathNotified):
+        return DEATH_NOTIFIED
+    return REPORT_SUBMITTED if isinstance(event, ReportSubmitted) else ATTENDANCE_REPORTED
 
 
 def _away(source: str) -> Answer:

@@ -7,6 +7,7 @@ what is read is for `connectors.fhir.mapping`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,8 @@ from typing import Any, Final
 import orjson
 
 from connectors.fhir import validation
+from connectors.fhir.death_events import DeathEventCode, death_event
+from connectors.fhir.death_messages import DeathMessage, Envelope, read_death
 from connectors.fhir.events import VisitEvent, visit_event
 from connectors.fhir.outcomes import MAX_ISSUES, RULES, Issue
 from connectors.fhir.resources import Placed, placed, resolve
@@ -23,6 +26,13 @@ from schemas.events import VisitEventKind
 
 MAX_MERGES: Final = 16
 """Patients whom one message may retire."""
+SURROGATES: Final = "surrogates:message"
+"""The mark of JSON text that names half a character (a surrogate without its other)."""
+# Every escape of JSON: a whole pair of surrogates, a lone one, any other
+_ESCAPE: Final = re.compile(
+    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 _BOM: Final = b"\xef\xbb\xbf"
 _FALLBACK: Final = "windows-1252"
 # C0 but TAB, LF and CR: no text of a person, and PostgreSQL takes no NUL
@@ -33,11 +43,13 @@ _CONTROLS: Final = {code: "\ufffd" for code in range(32) if code not in (9, 10, 
 class Limits:
     """What a message may have at most. `elements` are the values of its JSON, arrays and objects
     too: judging them is what a message costs, and a small body may hold very many.
+    `form_elements` is the same of a message about a death: a filled form has many.
     """
 
     entries: int = 100
     depth: int = 32
     elements: int = 5_000
+    form_elements: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +95,22 @@ class Parsed:
         return found.content if found else {}
 
 
-def read_message(body: bytes, limits: Limits = Limits()) -> Parsed | Refusal:
-    """The message in `body`, or why it is refused. Never raises, whatever the bytes are."""
+def read_message(body: bytes, limits: Limits = Limits()) -> Parsed | DeathMessage | Refusal:
+    """The message in `body`, about an attendance or a death, or why it is refused. Never raises,
+    whatever the bytes are.
+    """
     marks: list[str] = []
     bundle, charset = _json(body, marks)
+    if bundle is None:
+        bundle = _with_whole_characters(body, marks)
     if not isinstance(bundle, dict):
         return Refusal((Issue("not-json", ""),))
-    if too_much := _too_much(bundle, limits):
+    death = _death(bundle, limits)
+    if death is None and SURROGATES in marks:
+        return Refusal((Issue("not-json", ""),))
+    if too_much := _too_much(
+        bundle, limits, limits.elements if death is None else limits.form_elements
+    ):
         return Refusal((Issue(too_much, "Bundle"),))
     if b"\\u00" in body:
         bundle = _without_controls(bundle, marks)
@@ -108,10 +129,15 @@ def read_message(body: bytes, limits: Limits = Limits()) -> Parsed | Refusal:
         return Refusal((Issue("too-many-entries", "Bundle.entry"),), endpoint)
     if len(headers) != 1:
         return Refusal((Issue("header-missing", "Bundle.entry"),), endpoint)
-    if problems := _problems(bundle, entries, resources):
-        return Refusal(problems, endpoint)
     if headers[0] is not resources[0]:
         marks.append("header-not-first")
+    if death is not None:  # nothing is refused of it but what cannot be attributed
+        _mark_oddities(resources, marks, validation.problems(_frame(bundle, entries), "Bundle"))
+        envelope = Envelope(endpoint or "", bundle, headers[0], resources, charset, body)
+        told = read_death(death, envelope, marks)
+        return Refusal((told,), endpoint) if isinstance(told, Issue) else told
+    if problems := _problems(bundle, entries, resources):
+        return Refusal(problems, endpoint)
     event = visit_event(_event(header), tuple(codings(obj(header, "reason"))))
     if event is None:
         return Refusal((Issue("event-unknown", f"{headers[0].place}.event"),), endpoint)
@@ -158,7 +184,29 @@ def _json(body: bytes, marks: list[str]) -> tuple[Any, str]:
     return None, "utf-8"
 
 
-def _too_much(node: Json, limits: Limits) -> str | None:
+def _with_whole_characters(body: bytes, marks: list[str]) -> Any:
+    """JSON that names halves of characters, with U+FFFD in their place; None if it is none."""
+    whole = _ESCAPE.sub(lambda found: found[1] or (found[2] and b"\\ufffd") or found[0], body)
+    if whole == body:
+        return None
+    try:
+        found = orjson.loads(whole)
+    except orjson.JSONDecodeError:
+        return None
+    marks.append(SURROGATES)
+    return found
+
+
+def _death(bundle: Json, limits: Limits) -> DeathEventCode | None:
+    """The event about a death that a message reports; None if it is another, or none."""
+    entries = bundle.get("entry")
+    for one in placed(entries[: limits.entries] if isinstance(entries, list) else ()):
+        if one.kind == "MessageHeader":
+            return death_event(_event(one.content))
+    return None
+
+
+def _too_much(node: Json, limits: Limits, most: int) -> str | None:
     """The rule that the number of elements or their depth breaks; None if neither does."""
     level: list[Any] = [node]
     elements = 0
@@ -168,7 +216,7 @@ def _too_much(node: Json, limits: Limits) -> str | None:
             elements += len(one)
             values = one.values() if isinstance(one, dict) else one
             deeper.extend(value for value in values if isinstance(value, dict | list))
-        if elements > limits.elements:
+        if elements > most:
             return "too-many-elements"
         if not deeper:
             return None
@@ -194,9 +242,7 @@ def _problems(bundle: Json, entries: list[Any], resources: Sequence[Placed]) -> 
     """What refuses the message: findings in Bundle and MessageHeader, and what of Encounter and
     Patient has a shape in which nobody could be read.
     """
-    # an entry that held nothing but its resource would be empty
-    around = [_around(one) or {"fullUrl": "urn:uuid:entry"} for one in entries]
-    found = validation.problems({**bundle, "entry": around}, "Bundle")
+    found = validation.problems(_frame(bundle, entries), "Bundle")
     for one in resources:
         if one.kind == "MessageHeader":
             found += _judged(one)
@@ -204,6 +250,12 @@ def _problems(bundle: Json, entries: list[Any], resources: Sequence[Placed]) -> 
             found += validation.unreadable(one.content, one.place)
     # a type that does not exist (in `contained`) is a mark wherever it stands
     return tuple(one for one in found if one.rule in RULES)
+
+
+def _frame(bundle: Json, entries: list[Any]) -> Json:
+    """The Bundle without the resources in it."""
+    # an entry that held nothing but its resource would be empty
+    return {**bundle, "entry": [_around(one) or {"fullUrl": "urn:uuid:entry"} for one in entries]}
 
 
 def _judged(resource: Placed) -> tuple[Issue, ...]:
@@ -222,9 +274,11 @@ def _around(entry: Any) -> Any:
     return kept
 
 
-def _mark_oddities(resources: Sequence[Placed], marks: list[str]) -> None:
+def _mark_oddities(
+    resources: Sequence[Placed], marks: list[str], frame: Sequence[Issue] = ()
+) -> None:
     """A mark for each element elsewhere that is not FHIR R4, as far as they are told."""
-    found: list[Issue] = []
+    found = list(frame)
     for one in resources:
         if len(found) < MAX_ISSUES:
             found.extend(_judged(one))

@@ -37,7 +37,9 @@ RULES: Final = {
     "not-json": Rule(400, "structure", "Send the message as one JSON object."),
     "too-deep": Rule(400, "structure", "Nest elements less deeply."),
     "too-many-elements": Rule(
-        400, "too-costly", "Send the visit without so much else; a message may have 5,000 elements."
+        400,
+        "too-costly",
+        "Send the message without so much else: it may have 5,000 elements, 20,000 about a death.",
     ),
     "not-a-message": Rule(
         400, "structure", "Send a Bundle of type message with its resources in `entry`."
@@ -56,6 +58,16 @@ RULES: Final = {
         "forbidden",
         "No FHIR feed of your organisation has this source endpoint; ask the hub's operator.",
     ),
+    "not-a-hospital": Rule(
+        403,
+        "forbidden",
+        "Attendances are taken from hospitals; your organisation may send messages about deaths.",
+    ),
+    "not-a-pds-relay": Rule(
+        403,
+        "forbidden",
+        "PDS death events are taken from feeds that relay PDS; ask the hub's operator.",
+    ),
     "event-unknown": Rule(
         422, "not-supported", "Send one of the message events that the reference lists."
     ),
@@ -67,13 +79,32 @@ RULES: Final = {
         422, "required", "Send the Patient whom the message is about, or their identifier."
     ),
     "patient-ambiguous": Rule(
-        422, "multiple-matches", "Name the Patient in Encounter.subject; there are several."
+        422,
+        "multiple-matches",
+        "Name the Patient in the subject of the Encounter or of each form; there are several.",
     ),
     "patient-unidentifiable": Rule(
         422, "required", "Send an identifier, a name or a birth date, or a visit's identifier."
     ),
     "too-many-merges": Rule(
         422, "too-costly", "Send one message for each 16 patients who are replaced."
+    ),
+    "message-id-missing": Rule(
+        422, "required", "Send MessageHeader.id, and keep it when you send the message again."
+    ),
+    "reference-missing": Rule(
+        422,
+        "required",
+        "Send the parameter `reference`: your own id of it, at most 250 characters.",
+    ),
+    "version-missing": Rule(
+        422, "required", "Send the parameter `version`: a whole number that grows, from 1."
+    ),
+    "reason-missing": Rule(
+        422, "required", "Send the parameter `reason`: why the notification is void, as a code."
+    ),
+    "pds-status-unknown": Rule(
+        422, "value", "Send the parameter `status`: 1 (informal), 2 (formal) or U (removed)."
     ),
     "broker-away": Rule(503, "transient", "The hub could not store it; send it again in a moment."),
 }

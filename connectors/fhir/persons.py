@@ -190,10 +190,15 @@ def _name(patient: Json, marks: list[str]) -> tuple[str | None, tuple[str, ...]]
     return family, tuple(one for one in given if one)
 
 
+def preferred_address(patient: Json) -> Json:
+    """The home address, else the first; empty if there is none."""
+    addresses = objs(patient, "address")
+    return _preferred(addresses, _ADDRESS_USES) if addresses else {}
+
+
 def _postcode(patient: Json) -> str:
     """Postcode of the home address, else of the first."""
-    addresses = objs(patient, "address")
-    return text(_preferred(addresses, _ADDRESS_USES), "postalCode") if addresses else ""
+    return text(preferred_address(patient), "postalCode")
 
 
 def _preferred(nodes: list[Json], uses: tuple[str, ...]) -> Json:

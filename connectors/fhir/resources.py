@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,19 +37,41 @@ def placed(entries: Sequence[Any]) -> tuple[Placed, ...]:
 
 
 def resolve(resources: Sequence[Placed], reference: Json, within: Json | None) -> Placed | None:
-    """What `reference` names: a resource of the message, or one contained in `within`."""
+    """What `reference` names: a resource of the message, or one contained in `within`; of several
+    the first.
+    """
+    return next(_matching(resources, reference, within, "Bundle.entry.resource"), None)
+
+
+def resolve_patients(
+    resources: Sequence[Placed], reference: Json, within: Json, place: str
+) -> list[Placed]:
+    """All Patients that `reference` could name; `within` stands at `place`. More than one where a
+    fullUrl or id is there twice.
+    """
+    return [one for one in _matching(resources, reference, within, place) if one.kind == "Patient"]
+
+
+def contained(container: Placed) -> list[Placed]:
+    """The resources that are contained in one, each with its own place."""
+    return [
+        Placed(f"{container.place}.contained[{number}]", "", inner)
+        for number, inner in enumerate(objs(container.content, "contained"))
+    ]
+
+
+def _matching(
+    resources: Sequence[Placed], reference: Json, within: Json | None, place: str
+) -> Iterator[Placed]:
     wanted = text(reference, "reference").partition("/_history/")[0]
     if not wanted:
-        return None
+        return
     if wanted.startswith("#"):
-        for inner in objs(within, "contained"):
+        for number, inner in enumerate(objs(within, "contained")):
             if text(inner, "id") == wanted[1:]:
-                return Placed("Bundle.entry.resource.contained", "", inner)
-        return None
+                yield Placed(f"{place}.contained[{number}]", "", inner)
+        return
     path = f"/{wanted}" if "/" in wanted else ""
     for one in resources:
-        if wanted in (one.full_url, one.own):
-            return one
-        if path and one.full_url.endswith(path):
-            return one
-    return None
+        if wanted in (one.full_url, one.own) or (path and one.full_url.endswith(path)):
+            yield one

@@ -7,8 +7,9 @@ sender's clock is no reason to refuse a child's arrival.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from connectors.hl7v2 import times as hl7
 from schemas.events import Moment
@@ -20,6 +21,7 @@ _TIME: Final = re.compile(
 )
 _DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 _EARLIEST_YEAR: Final = 1850
+ENGLAND: Final = ZoneInfo("Europe/London")
 
 
 def has_zone(text: str) -> bool:
@@ -61,3 +63,28 @@ def iso_date(text: str) -> str | None:
     if int(year) < _EARLIEST_YEAR:
         return None
     return "-".join(part for part in (year, month, day) if part)
+
+
+def english_day(text: str) -> str | None:
+    """As `iso_date`; of a dateTime with a zone the day that it was in England."""
+    at = _in_england(text)
+    return at.date().isoformat() if at is not None else iso_date(text)
+
+
+def english_time(text: str) -> str | None:
+    """``HH:MM`` of a dateTime, in England if it has a zone; None if it has no time or is none."""
+    at = _in_england(text)
+    if at is not None:
+        return f"{at:%H:%M}"
+    match = _TIME.fullmatch(text)
+    if match is None or match[4] is None or iso_date(text) is None:
+        return None
+    return f"{match[4]}:{match[5]}"
+
+
+def _in_england(text: str) -> datetime | None:
+    match = _TIME.fullmatch(text)
+    if match is None or match[8] is None or iso_date(text) is None:
+        return None
+    at = moment(text, ENGLAND.key)
+    return at.utc.astimezone(ENGLAND) if at is not None else None

@@ -18,7 +18,7 @@ from fhir.resources.R4B import fhirtypes, get_fhir_model_class
 from pydantic import ValidationError
 
 from connectors.fhir.outcomes import MAX_ISSUES, Issue
-from connectors.fhir.view import Json, obj, objs
+from connectors.fhir.view import Json, obj, objs, text
 
 READ: Final = frozenset(
     {
@@ -29,8 +29,10 @@ READ: Final = frozenset(
         "MessageHeader",
         "Observation",
         "Organization",
+        "Parameters",
         "Patient",
         "Provenance",
+        "QuestionnaireResponse",
         "RelatedPerson",
     }
 )
@@ -47,6 +49,9 @@ _TIMES: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "RelatedPerson": (("birthDate",),),
 }
 _UPDATED: Final = ("meta", "lastUpdated")
+# fhir.resources takes a uuid of version 4 only; FHIR's own rule (R4 2.24.0.1) takes any
+_UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_SOUND_UUID: Final = "urn:uuid:00000000-0000-4000-8000-000000000000"
 
 
 def warm() -> None:
@@ -131,7 +136,8 @@ def _problems(resource: Json, place: str) -> tuple[Issue, ...]:
         return ()
     judged = {name: one for name, one in resource.items() if name != "contained"}
     try:
-        get_fhir_model_class(kind).model_validate(_with_sound_times(judged, kind))
+        sound = _with_sound_uuids(_with_sound_times(judged, kind), kind)
+        get_fhir_model_class(kind).model_validate(sound)
     except ValidationError as error:
         return _issues(error, place)
     except Exception:  # noqa: BLE001 - the library meets a shape that its own checks do not expect
@@ -149,6 +155,18 @@ def _with_sound_times(resource: Json, kind: str) -> Json:
     for path in (*_TIMES.get(kind, ()), _UPDATED):
         resource = _replaced(resource, path)
     return resource
+
+
+def _with_sound_uuids(resource: Json, kind: str) -> Json:
+    if kind != "Parameters" or not isinstance(resource.get("parameter"), list):
+        return resource
+    return {
+        **resource,
+        "parameter": [
+            {**one, "valueUuid": _SOUND_UUID} if _UUID.fullmatch(text(one, "valueUuid")) else one
+            for one in resource["parameter"]
+        ],
+    }
 
 
 def _replaced(node: Json, path: Sequence[str]) -> Json:

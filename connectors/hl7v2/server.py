@@ -18,6 +18,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
+from connectors.deaths import indicated
 from connectors.hl7v2.ack import PROBLEMS, AckCode, Problem, acknowledgements, answers
 from connectors.hl7v2.batch import Batch, respond, split
 from connectors.hl7v2.er7 import Er7Error, Message
@@ -31,6 +32,8 @@ from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import get_logger
 from schemas.codec import encode
+from schemas.deaths import DeathNotified
+from schemas.events import AttendanceReported
 from stores.directory import Directory, Feed
 
 __all__ = ["HEAD_BYTES", "Intake", "Producer"]
@@ -135,11 +138,13 @@ class Intake:
             )
         except Er7Error as refusal:
             return await self._refuse(data, message, refusal.rule, feed)
-        values = [encode(event) for event in events]
+        stored: list[AttendanceReported | DeathNotified] = [*events]
+        stored += [one for event in events if (one := indicated(event, self._keys))]
+        values = [encode(event) for event in stored]
         if self._bus.too_large(values):  # never wait for ever
             return await self._refuse(data, message, "oversize", feed)
         faults.point("hl7v2.before_produce")
-        if not await self._bus.attendances(events, values, feed):
+        if not await self._bus.events(stored, values, feed):
             return self._away(data, message, feed)
         faults.point("hl7v2.after_produce")
         given = answers(message, data, AckCode.ACCEPT)

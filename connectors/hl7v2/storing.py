@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from aiokafka.errors import KafkaError
@@ -20,8 +21,9 @@ from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import get_logger, new_traceparent
 from schemas.codec import encode
+from schemas.deaths import DeathNotified
 from schemas.events import AttendanceReported, MessageRejected
-from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
+from schemas.topics import ATTENDANCE_REPORTED, DEATH_NOTIFIED, MESSAGE_REJECTED
 from stores.directory import Feed
 
 _log = get_logger()
@@ -56,6 +58,7 @@ class Bus:
         self._deadline = settings.hl7v2.ack_timeout_seconds
         self._max_value = settings.kafka.max_record_bytes - _RECORD_OVERHEAD
         self._attendance_topic = qualified(settings, ATTENDANCE_REPORTED)
+        self._death_topic = qualified(settings, DEATH_NOTIFIED)
         self._rejected_topic = qualified(settings, MESSAGE_REJECTED)
         self.failing_since: float | None = None
         """Since when (monotonic seconds) the broker has confirmed nothing; None: it does."""
@@ -70,18 +73,21 @@ class Bus:
         """Whether a value is more than a record takes (a limit set too low)."""
         return max(map(len, values)) > self._max_value
 
-    async def attendances(
-        self, events: tuple[AttendanceReported, ...], values: list[bytes], feed: Feed
+    async def events(
+        self,
+        events: Sequence[AttendanceReported | DeathNotified],
+        values: list[bytes],
+        feed: Feed,
     ) -> bool:
         """Store every event of a message; sent again, they are the same."""
         sends = [
             self._store(
-                self._attendance_topic,
+                self._death_topic if isinstance(event, DeathNotified) else self._attendance_topic,
                 event.source_person,
                 value,
                 cloudevent_headers(
                     event_id=event.event_id,
-                    event_type="AttendanceReported",
+                    event_type=type(event).__name__,
                     source=feed.source,
                     time=event.received_at,
                     traceparent=new_traceparent(),

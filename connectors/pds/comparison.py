@@ -2,7 +2,8 @@
 
 A number that exists verifies nothing: other demographics must confirm it (ISB 0149 requirement
 14). A placeholder given name is never agreement, and a given name that contradicts is never
-outvoted by family name and birth date, because twins share those.
+outvoted by family name and birth date, because twins share those. Without a given name another
+gender, or a multiple birth, leaves it to a person.
 """
 
 from __future__ import annotations
@@ -65,13 +66,21 @@ class Comparison:
         return self.verdict is Verdict.VERIFIED
 
 
-def compare(claim: PersonClaim, record: PdsRecord, *, requested: str | None = None) -> Comparison:
+def compare(
+    claim: PersonClaim,
+    record: PdsRecord,
+    *,
+    requested: str | None = None,
+    one_of_several: bool = False,
+) -> Comparison:
     """Judge a record that was asked for by number.
 
-    `requested`: the number asked for, where PDS answered with its successor.
+    `requested`: the number asked for, where PDS answered with its successor. `one_of_several`: the
+    sender says that it was a multiple birth, so that a child without a given name of its own may
+    be the other one.
     """
     fields = _Fields.of(claim, record, requested)
-    verdict, rule = _judge_retrieval(fields)
+    verdict, rule = _judge_retrieval(fields, one_of_several)
     return fields.comparison(verdict, f"pds.get.{rule}")
 
 
@@ -135,12 +144,12 @@ class _Fields:
 _DIFFERS: Final = Agreement.DIFFERS
 
 
-def _judge_retrieval(on: _Fields) -> tuple[Verdict, str]:
+def _judge_retrieval(on: _Fields, one_of_several: bool) -> tuple[Verdict, str]:
     if on.number not in (Agreement.AGREES, Agreement.SUPERSEDED):
         return Verdict.CONFLICT, "number_differs"
     if on.birth_date is _DIFFERS:
         return Verdict.CONFLICT, "birth_date_differs"
-    names_verdict, names_rule = _judge_names(on)
+    names_verdict, names_rule = _judge_names(on, one_of_several)
     if names_verdict is Verdict.CONFLICT:
         return names_verdict, names_rule
     if on.birth_date is not Agreement.AGREES:
@@ -148,7 +157,7 @@ def _judge_retrieval(on: _Fields) -> tuple[Verdict, str]:
     return names_verdict, names_rule
 
 
-def _judge_names(on: _Fields) -> tuple[Verdict, str]:
+def _judge_names(on: _Fields, one_of_several: bool) -> tuple[Verdict, str]:
     if on.given is Agreement.SWAPPED:
         return Verdict.POTENTIAL, "names_swapped"
     if on.given in _AGREED:
@@ -158,10 +167,15 @@ def _judge_names(on: _Fields) -> tuple[Verdict, str]:
         twin = on.family in _AGREED
         return Verdict.CONFLICT, "given_differs_perhaps_a_twin" if twin else "names_differ"
     # The given name is silent: the family name must agree whole
-    if on.family is Agreement.AGREES:
-        return Verdict.VERIFIED, "number_birth_date_family"
     if on.family is _DIFFERS:
         return Verdict.CONFLICT, "family_differs"
+    # Nothing tells twins apart then but the gender
+    if on.gender is _DIFFERS:
+        return Verdict.POTENTIAL, "gender_differs_perhaps_a_twin"
+    if one_of_several:
+        return Verdict.POTENTIAL, "given_unknown_perhaps_a_twin"
+    if on.family is Agreement.AGREES:
+        return Verdict.VERIFIED, "number_birth_date_family"
     return Verdict.POTENTIAL, "names_insufficient"
 
 

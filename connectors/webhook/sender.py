@@ -67,7 +67,7 @@ class WebhookSender:
             auto_decompress=False,
             # no proxy or .netrc of the machine: alerts go where the directory says
             trust_env=False,
-            headers={"User-Agent": "Halyard", "Content-Type": "application/json"},
+            headers={"User-Agent": "Halyard"},
         )
         return self
 
@@ -130,6 +130,7 @@ class WebhookSender:
             ),
             signature.EVENT: message.event,
             signature.VERSION: message.version,
+            "Content-Type": message.content_type,
             **({"traceparent": message.traceparent} if message.traceparent else {}),
         }
         async with session.post(

@@ -20,7 +20,13 @@ Organisation = Annotated[
 
 
 def hub_client(url: str | None, organisation: str) -> HubClient:
-    """A client with the token of ``HALYARD_TOKEN``, else a practice token of the running system.
+    """A client of the hub; as `hub_access`."""
+    return HubClient(*hub_access(url, organisation))
+
+
+def hub_access(url: str | None, organisation: str) -> tuple[str, str]:
+    """The hub's address, and the token of ``HALYARD_TOKEN``, else a practice token of the running
+    system.
 
     Raises `ConfigurationError` if there is neither. A token is never an argument: arguments are
     visible to every user of the machine.
@@ -33,4 +39,4 @@ def hub_client(url: str | None, organisation: str) -> HubClient:
         if organisation not in tokens:
             raise ConfigurationError(f"There is no practice token of {organisation}.")
         token = tokens[organisation]
-    return HubClient(url or f"http://127.0.0.1:{settings.http.port}", token)
+    return url or f"http://127.0.0.1:{settings.http.port}", token

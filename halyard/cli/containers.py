@@ -46,6 +46,7 @@ ADDRESSES = Addresses(
     pds_url=f"http://sandbox-pds:{SANDBOX_PORT}/personal-demographics/FHIR/R4",
     authority_url=f"http://sandbox-authority:{SANDBOX_PORT}",
     contact_url=f"http://sandbox-contact:{SANDBOX_PORT}",
+    ncmd_url=f"http://sandbox-ncmd:{SANDBOX_PORT}",
     bootstrap_servers="kafka:9092",
 )
 
@@ -112,7 +113,10 @@ def _settings(secret: dict[str, Any]) -> str:
         "# Written by `halyard containers files`; variables of docker-compose.yml win over it\n\n"
         "[database]\n"
         f'url = "postgresql://halyard_app:{secret["app_password"]}@{DATABASE}/halyard"\n\n'
-        f'[pds]\ntoken = "{secret["pds_token"]}"\n'
+        f'[pds]\ntoken = "{secret["pds_token"]}"\n\n'
+        "[ncmd]\n"
+        f'database_url = "postgresql://halyard_ncmd:{secret["ncmd_password"]}@{DATABASE}/halyard"\n'
+        f'submit_token = "{secret["ncmd_token"]}"\n'
     )
 
 
@@ -134,6 +138,11 @@ def services(admin: Admin = ADMIN, json: Json = False) -> None:
         database="halyard",
         owner_password=practice.read_secret(admin / "secrets.toml", "owner_password"),
         app_password=practice.read_secret(admin / "secrets.toml", "app_password"),
+    )
+    postgres.provision_ncmd(
+        admin_url,
+        database="halyard",
+        password=practice.read_secret(admin / "secrets.toml", "ncmd_password"),
     )
     applied = postgres.migrate(owner)
     bootstrap = settings.kafka.bootstrap_servers

@@ -1,4 +1,4 @@
-"""The main job, step by step, against a running system: what `halyard demo` shows.
+"""The main jobs, step by step, against a running system: what `halyard demo` shows.
 
 Each step checks what it shows; a step that does not hold ends the demo with the step, the reason
 and where to look.
@@ -7,9 +7,7 @@ and where to look.
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ import httpx
 
 from connectors.local_authority.client import HubClient
 from halyard.cli import practice
+from halyard.cli.demo_deaths import DeathsDemo
+from halyard.cli.demo_steps import STEP_SECONDS, Report, StepFailed, Steps
 from halyard.cli.send import Answer, send_all
 from halyard.cli.system import Addresses
 from halyard.cli.trace import find_hops
@@ -27,60 +27,56 @@ from halyard.settings import Settings
 from sandbox.samples.render import FLAGS, MORNING, messages, render
 from stores import timeline
 
-Report = Callable[[str], None]
-
-STEP_SECONDS = 60.0
 EXPECTED_CODES = ["CPR06", "CPR06", "CPR06", "CPR06", "CPR02", "CPR05", "CPR01", "CPR07"]
 EXPECTED_ALERTS = 3
 ACCEPTED_BY = "Duty social worker"
 ANSWER = "Known to us: allocated worker informed, strategy discussion at 14:00."
 
 
-class StepFailed(HalyardError):
-    """A step of the demo did not hold."""
-
-    def __init__(self, step: str, why: str) -> None:
-        super().__init__(f"the step '{step}' failed: {why}")
-
-
 class Demo:
-    """The five steps; `run` sets `failure` or leaves None. `results` is for ``--json``."""
+    """Every step; `run` sets `failure` or leaves None. `results` is for ``--json``."""
 
     def __init__(
         self, addresses: Addresses, settings: Settings, *, tokens_file: Path, report: Report
     ) -> None:
         self.failure: HalyardError | None = None
-        self.results: dict[str, Any] = {}
+        self._steps = Steps(report)
         self._addresses = addresses
         self._report = report
         self._run = uuid.uuid4().hex[:6]
         self._now = system_clock()
-        self._step = "start"
         tokens = practice.read_tokens(tokens_file)
         self._settings = settings
         self._authority = HubClient(self._addresses.api_url, tokens[practice.AUTHORITY])
+        self._deaths = DeathsDemo(self._steps, addresses, settings, tokens, run=self._run)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What each step showed."""
+        return self._steps.results
 
     def run(self) -> None:
         """All steps, in a thread of its own."""
         try:
-            asyncio.run(self._steps())
+            asyncio.run(self._all())
         except HalyardError as error:
             known = isinstance(error, StepFailed)
-            self.failure = error if known else StepFailed(self._step, error.message)
+            self.failure = error if known else StepFailed(self._steps.name, error.message)
         except (httpx.HTTPError, OSError, KeyError, TypeError, ValueError) as error:
             # by class: the text could quote a payload
-            self.failure = StepFailed(self._step, type(error).__name__)
+            self.failure = StepFailed(self._steps.name, type(error).__name__)
 
-    async def _steps(self) -> None:
+    async def _all(self) -> None:
         async with self._authority, httpx.AsyncClient(timeout=5.0) as http:
             await self._load_flags()
             await self._send_morning()
             alerts = await self._show_alerts(http)
             await self._accept(http, alerts)
             await self._show_timeline(alerts)
+            await self._deaths.walk(http)
 
     async def _load_flags(self) -> None:
-        self._begin("flags", "the authority's flags, and the answer to each")
+        self._steps.begin("flags", "the authority's flags, and the answer to each")
         body = render(FLAGS.read_text(), self._now, self._run).encode()
         upload = await self._authority.upload(body)
         self._report(f"202: {upload.accepted} records taken, {upload.refused_count} refused")
@@ -91,10 +87,12 @@ class Demo:
             self._report(f"{record.local_id}: {record.code} {record.text}{detail}")
         codes = [shown[number] for number in sorted(shown)]
         self.results["flags"] = codes
-        self._check(codes == EXPECTED_CODES, f"expected {EXPECTED_CODES}, got {codes}")
+        self._steps.check(codes == EXPECTED_CODES, f"expected {EXPECTED_CODES}, got {codes}")
 
     async def _send_morning(self) -> None:
-        self._begin("morning", "a hospital's morning over MLLP, each ACK with its milliseconds")
+        self._steps.begin(
+            "morning", "a hospital's morning over MLLP, each ACK with its milliseconds"
+        )
         bodies = messages(render(MORNING.read_text(), system_clock(), self._run))
 
         def show(answer: Answer) -> None:
@@ -106,18 +104,18 @@ class Demo:
             self._addresses.mllp_host, self._addresses.mllp_port, bodies, on_answer=show
         )
         self.results["acks"] = [[one.trigger, one.code, one.milliseconds] for one in answers]
-        self._check(all(one.code == "AA" for one in answers), "a message was not answered AA")
+        self._steps.check(all(one.code == "AA" for one in answers), "a message was not answered AA")
 
     async def _show_alerts(self, http: httpx.AsyncClient) -> list[dict[str, Any]]:
-        self._begin("alerts", "the alerts at the authority, and the hospital's contact told")
-        deadline = time.monotonic() + STEP_SECONDS
+        self._steps.begin("alerts", "the alerts at the authority, and the hospital's contact told")
+        deadline = self._steps.deadline()
         while True:
             latest = _latest(await _received(http, self._addresses.authority_url, "alert"))
             if len(latest) >= EXPECTED_ALERTS and not any(
                 alert["provisional"] for alert in latest.values()
             ):
                 break
-            await self._pause(deadline, f"{len(latest)} of {EXPECTED_ALERTS} alerts arrived")
+            await self._steps.pause(deadline, f"{len(latest)} of {EXPECTED_ALERTS} alerts arrived")
         for alert in latest.values():
             self._report(describe(alert))
         contact = await self._contact(http, "match", len(latest))
@@ -126,17 +124,17 @@ class Demo:
         await self._until_decided()
         latest = _latest(await _received(http, self._addresses.authority_url, "alert"))
         self.results["alerts"] = list(latest.values())
-        self._check(
+        self._steps.check(
             len(latest) == EXPECTED_ALERTS,
             f"{len(latest)} people were alerted, not {EXPECTED_ALERTS}",
         )
         return list(latest.values())
 
     async def _accept(self, http: httpx.AsyncClient, alerts: list[dict[str, Any]]) -> None:
-        self._begin("accept", "the duty social worker accepts one; the answer comes back")
+        self._steps.begin("accept", "the duty social worker accepts one; the answer comes back")
         alert = next(one for one in alerts if "CPP" in {flag["plan_type"] for flag in one["flags"]})
         await self._authority.accept(uuid.UUID(alert["alert_id"]), by=ACCEPTED_BY, answer=ANSWER)
-        deadline = time.monotonic() + STEP_SECONDS
+        deadline = self._steps.deadline()
         while True:
             receipts = [
                 one
@@ -145,38 +143,38 @@ class Demo:
             ]
             if receipts:
                 break
-            await self._pause(deadline, "no receipt reached the hospital's contact")
+            await self._steps.pause(deadline, "no receipt reached the hospital's contact")
         receipt = receipts[-1]
         self._report(f"receipt at the hospital: accepted by {receipt['by']} at {receipt['at']}")
         self._report(f"answer: {receipt['answer']}")
         self.results["receipt"] = receipt
-        self._check(receipt["answer"] == ANSWER, "the answer is not the one that was given")
+        self._steps.check(receipt["answer"] == ANSWER, "the answer is not the one that was given")
 
     async def _show_timeline(self, alerts: list[dict[str, Any]]) -> None:
-        self._begin("timeline", "one message through every hop")
+        self._steps.begin("timeline", "one message through every hop")
         wanted = {"AttendanceReported", "AttendanceVerified", "AlertChanged", "AlertReceipt"}
-        deadline = time.monotonic() + STEP_SECONDS
+        deadline = self._steps.deadline()
         alert = next(one for one in alerts if "CPP" in {flag["plan_type"] for flag in one["flags"]})
         while True:
             hops = await find_hops(self._settings, uuid.UUID(alert["alert_id"]))
             if wanted <= {hop.event for hop in hops}:
                 break
-            await self._pause(deadline, "the journal does not show every hop")
+            await self._steps.pause(deadline, "the journal does not show every hop")
         for hop in hops:
             self._report(hop.text())
         self.results["timeline"] = [hop.event for hop in hops]
 
     async def _contact(self, http: httpx.AsyncClient, kind: str, count: int) -> list[Any]:
-        deadline = time.monotonic() + STEP_SECONDS
+        deadline = self._steps.deadline()
         while True:
             got = await _received(http, self._addresses.contact_url, kind)
             if len({one["alert_id"] for one in got}) >= count:
                 return sorted({one["alert_id"] for one in got})
-            await self._pause(deadline, f"{len(got)} of {count} notices reached the contact")
+            await self._steps.pause(deadline, f"{len(got)} of {count} notices reached the contact")
 
     async def _until_decided(self) -> None:
         """Wait until identity has decided every message and matching has taken what it gave."""
-        deadline = time.monotonic() + STEP_SECONDS
+        deadline = self._steps.deadline()
         while True:
             async with (
                 make_pool(self._settings, name="demo", size=1) as pool,
@@ -185,21 +183,7 @@ class Demo:
                 left = await timeline.undecided(db, len(self.results["acks"]))
             if not left:
                 return
-            await self._pause(deadline, f"{left} messages are not decided")
-
-    def _begin(self, step: str, text: str) -> None:
-        self._step = step
-        line_text = f"{len(self.results) + 1}. {text}"
-        self._report("")
-        self._report(line_text)
-
-    def _check(self, holds: bool, why: str) -> None:
-        if not holds:
-            raise StepFailed(self._step, why)
-
-    async def _pause(self, deadline: float, why: str) -> None:
-        self._check(time.monotonic() < deadline, f"{why} after {STEP_SECONDS:.0f} s")
-        await asyncio.sleep(0.1)
+            await self._steps.pause(deadline, f"{left} messages are not decided")
 
 
 async def _received(http: httpx.AsyncClient, url: str, kind: str) -> list[dict[str, Any]]:

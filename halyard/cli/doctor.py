@@ -24,7 +24,7 @@ from halyard.errors import HalyardError
 from halyard.postgres import make_pool, pending_migrations, transaction
 from halyard.privacy import load_keys
 from halyard.settings import Profile, Settings, load_settings
-from stores import deliveries, pauses
+from stores import deliveries, mailbox, ncmd, outbox, pauses
 from stores.directory import load_directory
 
 Result = Literal["ok", "warning", "failed"]
@@ -56,6 +56,9 @@ def doctor(json: Json = False) -> None:
             ("database", _database),
             ("stages", _stages),
             ("deliveries", _deliveries),
+            ("messages", _messages),
+            ("outbox", _outbox),
+            ("ncmd", _ncmd),
         )
     ]
     if json:
@@ -125,7 +128,8 @@ def _directory(settings: Settings) -> tuple[Result, str]:
         )
     return "ok", (
         f"{len(directory.hospitals)} hospitals, {len(directory.feeds)} feeds, "
-        f"{len(directory.authorities)} authorities"
+        f"{len(directory.authorities)} authorities, {len(directory.agencies)} agencies, "
+        f"{len(directory.panels)} panels"
     )
 
 
@@ -185,6 +189,58 @@ def _deliveries(settings: Settings) -> tuple[Result, str]:
             "wait for an endpoint: see `halyard deliveries list`, mend it, then redrive"
         )
     return "ok", "none waits for a person"
+
+
+def _messages(settings: Settings) -> tuple[Result, str]:
+    async def waiting() -> mailbox.Waiting:
+        async with make_pool(settings, name="doctor", size=1) as pool:
+            return await mailbox.waiting(pool)
+
+    found = asyncio.run(waiting())
+    if found.parked:
+        return "failed", (
+            f"{found.parked} were refused by their receivers and are parked; their organisations "
+            "can fetch them: see `halyard messages list`"
+        )
+    return "ok", f"none is parked; {found.awaited} wait for an acknowledgement"
+
+
+def _outbox(settings: Settings) -> tuple[Result, str]:
+    async def counted() -> int:
+        async with make_pool(settings, name="doctor", size=1) as pool:
+            return await outbox.count_parked(pool)
+
+    if amount := asyncio.run(counted()):
+        return "failed", (
+            f"{amount} records can never be sent as they are: see `halyard outbox list`, mend what "
+            "it names (a setting of Kafka), then `halyard outbox redrive`"
+        )
+    return "ok", "no record is parked"
+
+
+def _ncmd(settings: Settings) -> tuple[Result, str]:
+    """The store as its own role sees it."""
+
+    async def status() -> ncmd.Status:
+        async with (
+            make_pool(settings, name="doctor", size=1, schema="ncmd") as pool,
+            transaction(pool) as connection,
+        ):
+            return await ncmd.status(connection)
+
+    found = asyncio.run(status())
+    stuck = sum(found.submissions.get(state, 0) for state in ("failed", "rejected"))
+    if found.dead_letters or stuck:
+        return "failed", (
+            f"{found.dead_letters} records could not be kept, {stuck} submissions failed or were "
+            "rejected: see `halyard ncmd status`, mend it, then `halyard ncmd redrive`"
+        )
+    if found.version_gaps or found.log_gaps:
+        return "warning", (
+            f"versions of cases are missing ({found.version_gaps} gaps, {found.log_gaps} in the "
+            "log): `halyard cases republish --all` sends the newest again"
+        )
+    return "ok", f"{sum(found.cases.values())} cases in {found.versions} versions"
 
 
 def _database(settings: Settings) -> tuple[Result, str]:

@@ -9,12 +9,17 @@ import typer
 
 from halyard.cli import (
     alerts,
+    cases,
     containers,
+    deaths,
     deliveries,
     doctor,
     feed,
     flags,
     hl7,
+    messages,
+    ncmd,
+    outbox,
     pauses,
     processes,
     run,
@@ -43,6 +48,11 @@ app.add_typer(flags.app, name="flags")
 app.add_typer(hl7.app, name="hl7")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(messages.app, name="messages")
+app.add_typer(outbox.app, name="outbox")
+app.add_typer(deaths.app, name="deaths")
+app.add_typer(cases.app, name="cases")
+app.add_typer(ncmd.app, name="ncmd")
 app.add_typer(containers.app, name="containers")
 app.command()(run.up)
 app.command()(run.demo)

@@ -1,7 +1,8 @@
 """What a practice system needs to start: keys, tokens and a directory, made at the first `up`.
 
-All of it stands in the data directory, readable by its owner alone; nothing is committed. The
-directory file is written anew at each start, since the ports of the receivers may change.
+All of it stands in the data directory, readable by its owner alone; nothing is committed. What an
+older version did not need is added to its files. The directory file is written anew at each start,
+since the ports of the receivers may change.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import hashlib
 import json
 import secrets
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from halyard.embedded.datadir import write_private
 from halyard.errors import ConfigurationError
@@ -24,11 +27,24 @@ FEED = "rz9-edis"
 FACILITY = "RZ9"
 FHIR_FEED = "rz9-fhir"
 FHIR_ENDPOINT = "urn:halyard:practice:pas"
+# They tell of deaths and answer report requests; no codes in use either
+SECOND_HOSPITAL = "RZ8"
+SECOND_HOSPITAL_NAME = "Practice Children's Hospital"
+SURGERY = "Y00001"
+SURGERY_NAME = "Practice Road Surgery"
+PANEL_OFFICE = "QZ9"
+PANEL_OFFICE_NAME = "Practice Child Death Overview Panel, secretariat"
+PANEL = "practice"
+SECOND_PANEL = "practice-county"  # the neighbouring area's
+SECOND_AREA = "E06000998"
 CALLBACK_NAME = "Safeguarding nurse on duty"
 CALLBACK_PHONE = "01632 960 101"  # Ofcom's numbers for drama
 ALERT_ENDPOINT = "practice-authority"
 RESTRICTED_ENDPOINT = "practice-authority-restricted"
 CONTACT_ENDPOINT = "practice-hospital-contact"
+
+ORGANISATIONS = (AUTHORITY, HOSPITAL, SECOND_HOSPITAL, SURGERY, PANEL_OFFICE)
+"""Those that call the hub, each with a token of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +75,20 @@ def prepare(
         tokens_file=data_dir / "tokens.toml",
     )
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not practice.secrets_file.exists():
-        write_private(
-            practice.secrets_file,
-            f'bus_key = "{secrets.token_hex(32)}"\n'
-            f'store_key = "{secrets.token_hex(32)}"\n'
-            f'pds_token = "{secrets.token_urlsafe(24)}"\n'
-            f'owner_password = "{secrets.token_hex(16)}"\n'
-            f'app_password = "{secrets.token_hex(16)}"\n'
-            "[webhook]\n"
-            f'authority = "{secrets.token_hex(32)}"\n'
-            f'contact = "{secrets.token_hex(32)}"\n',
-        )
-    if not practice.tokens_file.exists():
-        write_private(
-            practice.tokens_file,
-            f'{AUTHORITY} = "{secrets.token_urlsafe(32)}"\n'
-            f'{HOSPITAL} = "{secrets.token_urlsafe(32)}"\n',
-        )
+    _keep(
+        practice.secrets_file,
+        {
+            "bus_key": secrets.token_hex(32),
+            "store_key": secrets.token_hex(32),
+            "pds_token": secrets.token_urlsafe(24),
+            "owner_password": secrets.token_hex(16),
+            "app_password": secrets.token_hex(16),
+            "ncmd_password": secrets.token_hex(16),
+            "ncmd_token": secrets.token_urlsafe(24),
+            "webhook": {name: secrets.token_hex(32) for name in ("authority", "contact")},
+        },
+    )
+    _keep(practice.tokens_file, {code: secrets.token_urlsafe(32) for code in ORGANISATIONS})
     write_private(
         practice.directory_file,
         _directory(
@@ -87,6 +99,33 @@ def prepare(
         ),
     )
     return practice
+
+
+def _keep(path: Path, wanted: Mapping[str, Any]) -> None:
+    """Add what is missing to a file of texts and one level of tables; what is there stays."""
+    there: dict[str, Any] = {}
+    if path.exists():
+        try:
+            there = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(
+                f"{path} cannot be read ({type(error).__name__}); move it away and try again."
+            ) from None
+    whole = {**wanted, **there}
+    for name, table in wanted.items():
+        if isinstance(table, Mapping):
+            whole[name] = {**table, **there.get(name, {})}
+    if whole == there:
+        return
+    tables = {name: table for name, table in whole.items() if isinstance(table, Mapping)}
+    lines = [_entry(name, text) for name, text in whole.items() if name not in tables]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(_entry(key, text) for key, text in table.items())]
+    write_private(path, "".join(f"{line}\n" for line in lines))
+
+
+def _entry(name: str, text: object) -> str:
+    return f"{name} = {json.dumps(text)}"
 
 
 def read_tokens(path: Path) -> dict[str, str]:
@@ -140,6 +179,49 @@ source = "{FHIR_FEED}"
 organisation = "{HOSPITAL}"
 transport = "fhir"
 endpoint = "{FHIR_ENDPOINT}"
+relays_pds = true
+
+[[hospital]]
+ods = "{SECOND_HOSPITAL}"
+name = {quote(SECOND_HOSPITAL_NAME)}
+
+[[feed]]
+source = "{SECOND_HOSPITAL.lower()}-fhir"
+organisation = "{SECOND_HOSPITAL}"
+transport = "fhir"
+
+[[agency]]
+code = "{SURGERY}"
+name = {quote(SURGERY_NAME)}
+kind = "general-practice"
+health_or_social_care = true
+
+[[feed]]
+source = "{SURGERY.lower()}-fhir"
+organisation = "{SURGERY}"
+transport = "fhir"
+
+[[agency]]
+code = "{PANEL_OFFICE}"
+name = {quote(PANEL_OFFICE_NAME)}
+health_or_social_care = true
+
+[[panel]]
+code = "{PANEL}"
+name = "Practice Child Death Overview Panel"
+organisation = "{PANEL_OFFICE}"
+areas = [{{ gss = "{AUTHORITY}" }}]
+
+[[panel]]
+code = "{SECOND_PANEL}"
+name = "Practice County Child Death Overview Panel"
+organisation = "{PANEL_OFFICE}"
+areas = [{{ gss = "{SECOND_AREA}" }}]
+
+[[feed]]
+source = "{AUTHORITY.lower()}-fhir"
+organisation = "{AUTHORITY}"
+transport = "fhir"
 
 [[authority]]
 gss = "{AUTHORITY}"

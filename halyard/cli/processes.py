@@ -51,6 +51,14 @@ def matching() -> None:
     run_process("matching", run)
 
 
+@worker.command()
+def cases() -> None:
+    """Make one case of each child's death: notifications, reports, requests."""
+    from streams.cases.process import run
+
+    run_process("cases", run)
+
+
 def tracer() -> None:
     """Spend the PDS ration on waiting traces, by priority."""
     from streams.tracer.process import run
@@ -85,6 +93,14 @@ def hl7v2() -> None:
     from connectors.hl7v2.process import run
 
     run_process("connector-hl7v2", run)
+
+
+@connector.command()
+def ncmd() -> None:
+    """Fill the NCMD store with every version of every case."""
+    from connectors.ncmd.process import run
+
+    run_process("connector-ncmd", run)
 
 
 def _practice_only(settings: Settings) -> None:
@@ -142,6 +158,18 @@ def hospital(
         )
 
     run_process("sandbox-hospital", run)
+
+
+@sandbox.command("ncmd")
+def practice_ncmd(port: Port = 0) -> None:
+    """A practice receiver of case submissions; no interface of NCMD's, which is not public."""
+    from sandbox.ncmd.app import run as run_ncmd
+
+    async def run(running: Service, settings: Settings) -> None:
+        _practice_only(settings)
+        await run_ncmd(running, settings, port=port, journal_path=_journal_path("ncmd"))
+
+    run_process("sandbox-ncmd", run)
 
 
 def _receiver(name: str, port: int) -> None:

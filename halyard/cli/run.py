@@ -17,7 +17,8 @@ from typing import Annotated
 import typer
 
 from halyard import postgres
-from halyard.cli.demo import Demo, StepFailed
+from halyard.cli.demo import Demo
+from halyard.cli.demo_steps import StepFailed
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.system import System
 from halyard.errors import ConfigurationError, HalyardError
@@ -65,7 +66,7 @@ def demo(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run the main job in view: flags in, arrivals in, alerts out, one accepted, one timeline."""
+    """Run the main jobs in view: flags and arrivals in, alerts out; a death in, a case out."""
     with tempfile.TemporaryDirectory(prefix="halyard-demo-", ignore_cleanup_errors=True) as place:
         report = _quiet if json else _report
         system = System(_settings(data_dir or Path(place)), report=report)

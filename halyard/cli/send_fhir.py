@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from connectors.fhir.client import FhirClient
+from connectors.fhir.death_events import death_event
 from connectors.fhir.events import visit_event
 from connectors.fhir.view import coding, codings, obj, objs, text
 from halyard.cli import practice
@@ -89,8 +90,9 @@ def _event(bundle: Any) -> str:
     for entry in objs(bundle, "entry"):
         header = obj(entry, "resource")
         if text(header, "resourceType") == "MessageHeader":
-            event = visit_event(
-                coding(obj(header, "eventCoding")), tuple(codings(obj(header, "reason")))
-            )
+            said = coding(obj(header, "eventCoding"))
+            if death := death_event(said):
+                return death.value
+            event = visit_event(said, tuple(codings(obj(header, "reason"))))
             return event.code if event else "?"
     return "?"

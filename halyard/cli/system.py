@@ -22,7 +22,7 @@ from halyard.embedded.datadir import DirectoryLock, free_ports, write_private
 from halyard.embedded.kafka import EmbeddedKafka
 from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.errors import ConfigurationError, HalyardError, TransientError
-from halyard.postgres import migrate, provision
+from halyard.postgres import migrate, provision, provision_ncmd
 from halyard.settings import Settings
 
 READY_SECONDS = 60.0
@@ -33,13 +33,16 @@ PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sandbox-pds", ("sandbox", "pds")),
     ("sandbox-authority", ("sandbox", "authority")),
     ("sandbox-contact", ("sandbox", "contact")),
+    ("sandbox-ncmd", ("sandbox", "ncmd")),
     ("identity", ("worker", "identity")),
     ("matching", ("worker", "matching")),
+    ("cases", ("worker", "cases")),
     ("tracer", ("tracer",)),
     ("dispatcher", ("dispatcher",)),
     ("journal", ("journal",)),
     ("serve", ("serve",)),
     ("connector-hl7v2", ("connector", "hl7v2")),
+    ("connector-ncmd", ("connector", "ncmd")),
 )
 
 Report = Callable[[str], None]
@@ -58,6 +61,7 @@ class Addresses:
     pds_url: str
     authority_url: str
     contact_url: str
+    ncmd_url: str
     bootstrap_servers: str
     mllp_host: str = "127.0.0.1"
 
@@ -96,31 +100,36 @@ class System:
         self._lock.acquire(5.0)
         self._held = True
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ports = iter(free_ports(len(PROCESSES) + 5))
-        mllp, api, pds, authority, contact = (next(ports) for _ in range(5))
+        ports = free_ports(len(PROCESSES) + 6)
+        mllp, api, pds, authority, contact, ncmd = ports[:6]
         files = practice.prepare(self.data_dir, authority_port=authority, contact_port=contact)
         self._launch_services()
-        environment = self._environment(files, mllp=mllp, api=api, pds=pds)
+        environment = self._environment(files, mllp=mllp, api=api, pds=pds, ncmd=ncmd)
         self._wait_services(environment, files)
         self.environment = environment
-        for name, arguments in PROCESSES:
-            extra = {"HALYARD_HTTP__HEALTH_PORT": str(next(ports))}
-            if name == "sandbox-pds":
-                extra["HALYARD_SANDBOX_PORT"] = str(pds)
-            elif name == "sandbox-authority":
-                extra["HALYARD_SANDBOX_PORT"] = str(authority)
-                extra["HALYARD_SANDBOX_HUB_URL"] = f"http://127.0.0.1:{api}"
-                tokens = practice.read_tokens(files.tokens_file)
-                extra["HALYARD_SANDBOX_TOKEN"] = tokens[practice.AUTHORITY]
-            elif name == "sandbox-contact":
-                extra["HALYARD_SANDBOX_PORT"] = str(contact)
+        tokens = practice.read_tokens(files.tokens_file)
+        own = {
+            "sandbox-pds": {"HALYARD_SANDBOX_PORT": str(pds)},
+            "sandbox-authority": {
+                "HALYARD_SANDBOX_PORT": str(authority),
+                "HALYARD_SANDBOX_HUB_URL": f"http://127.0.0.1:{api}",
+                "HALYARD_SANDBOX_TOKEN": tokens[practice.AUTHORITY],
+            },
+            "sandbox-contact": {"HALYARD_SANDBOX_PORT": str(contact)},
+            "sandbox-ncmd": {"HALYARD_SANDBOX_PORT": str(ncmd)},
+        }
+        for (name, arguments), health in zip(PROCESSES, ports[6:], strict=True):
             self.supervisor.start(
                 Specification(
                     name=name,
                     argv=(sys.executable, "-m", "halyard.cli.main", *arguments),
-                    environment={**environment, **extra},
+                    environment={
+                        **environment,
+                        **own.get(name, {}),
+                        "HALYARD_HTTP__HEALTH_PORT": str(health),
+                    },
                     log_file=self.logs / f"{name}.log",
-                    ready_url=f"http://127.0.0.1:{extra['HALYARD_HTTP__HEALTH_PORT']}/readyz",
+                    ready_url=f"http://127.0.0.1:{health}/readyz",
                 )
             )
         self._addresses = Addresses(
@@ -129,6 +138,7 @@ class System:
             pds_url=environment["HALYARD_PDS__BASE_URL"],
             authority_url=f"http://127.0.0.1:{authority}",
             contact_url=f"http://127.0.0.1:{contact}",
+            ncmd_url=f"http://127.0.0.1:{ncmd}",
             bootstrap_servers=environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"],
         )
         self._wait_processes()
@@ -140,9 +150,16 @@ class System:
             update={
                 "database": self.settings.database.model_copy(
                     update={"url": SecretStr(self.environment["HALYARD_DATABASE__URL"])}
-                )
+                ),
+                "ncmd": self.settings.ncmd.model_copy(
+                    update={"database_url": SecretStr(self._ncmd_database())}
+                ),
             }
         )
+
+    def _ncmd_database(self) -> str:
+        own = self.settings.ncmd.database_url.get_secret_value()
+        return self.environment.get("HALYARD_NCMD__DATABASE_URL", own)
 
     def tick(self) -> None:
         """Restart what died; call it a few times a second."""
@@ -227,6 +244,11 @@ class System:
             )
             environment["HALYARD_DATABASE__URL"] = app
             environment["HALYARD_DATABASE__OWNER_URL"] = owner
+            environment["HALYARD_NCMD__DATABASE_URL"] = provision_ncmd(
+                self._postgres.admin_url,
+                database="halyard",
+                password=practice.read_secret(files.secrets_file, "ncmd_password"),
+            )
             self._report("PostgreSQL answers")
         elif settings.database.owner_url is not None:
             owner = settings.database.owner_url.get_secret_value()
@@ -245,7 +267,7 @@ class System:
         self._report("topics are as the registry says")
 
     def _environment(
-        self, files: practice.Practice, *, mllp: int, api: int, pds: int
+        self, files: practice.Practice, *, mllp: int, api: int, pds: int, ncmd: int
     ) -> dict[str, str]:
         environment = dict(os.environ)
         environment.update(
@@ -256,6 +278,8 @@ class System:
             HALYARD_HTTP__PORT=str(api),
             HALYARD_PDS__BASE_URL=f"http://127.0.0.1:{pds}/personal-demographics/FHIR/R4",
             HALYARD_PDS__TOKEN=practice.read_secret(files.secrets_file, "pds_token"),
+            HALYARD_NCMD__SUBMIT_URL=f"http://127.0.0.1:{ncmd}",
+            HALYARD_NCMD__SUBMIT_TOKEN=practice.read_secret(files.secrets_file, "ncmd_token"),
         )
         if self._kafka is not None:
             environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"] = self._kafka.bootstrap_servers

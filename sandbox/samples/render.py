@@ -17,6 +17,7 @@ FLAGS: Final = Path(__file__).with_name("flags.jsonl")
 MORNING: Final = Path(__file__).with_name("morning.hl7")
 DIALECTS: Final = Path(__file__).with_name("dialects.hl7")
 FHIR: Final = Path(__file__).with_name("fhir")  # a folder: one Bundle a file
+DEATHS: Final = Path(__file__).with_name("deaths")  # the same, about deaths
 
 _TIME = re.compile(r"\{([ti])([+-]\d+)([smhd])\}")
 _DATE = re.compile(r"\{d([+-]\d+)\}")

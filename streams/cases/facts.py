@@ -21,6 +21,10 @@ class Facts:
         """The value of a field that does not repeat; None if it is absent or was not asked."""
         return next((one.value for one in self.facts if one.name == name and one.value), None)
 
+    def code(self, name: str) -> str | None:
+        """As `value`, of a code: upper case, without spaces around it; None for nothing else."""
+        return (self.value(name) or "").strip().upper() or None
+
     def yes(self, name: str) -> bool | None:
         """The value of a yes or no; None if it is not known."""
         return FALSE_OR_TRUE.get(self.value(name) or "")

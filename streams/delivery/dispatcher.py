@@ -295,7 +295,7 @@ class Dispatcher:
                 self._publishing = False
                 self._settled.set()
 
-    async def _produced(self, records: Sequence[Record]) -> Sequence[bool]:
+    async def _produced(self, records: Sequence[Record]) -> Sequence[bool | outbox.Never]:
         confirmed = await self._produce(records)
         faults.point("dispatcher.after_produce")
         return confirmed

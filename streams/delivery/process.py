@@ -23,11 +23,15 @@ from halyard.settings import Profile, Settings
 from stores import outbox
 from stores.directory import Directory, load_directory
 from streams.delivery.dispatcher import Dispatcher
+from streams.delivery.letters import AT_ONCE, LetterPusher
+from streams.delivery.letters import CHANNEL as LETTERS
 from streams.delivery.listener import listen
 from streams.outbox_publisher import make_send
 
 # claim, complete, publish, sweep, gauges
 _POOL = 6
+# letters: claim, mark
+_LETTERS_POOL = 2
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _RETRY_SECONDS = 1.0
 _STOP_SECONDS = 1.0
@@ -61,7 +65,9 @@ async def run(service: Service, settings: Settings) -> None:
     check_listeners(directory, production=settings.profile is Profile.PRODUCTION)
     tls = client_tls(delivery.mllp_ca_file, delivery.mllp_certificate_file, delivery.mllp_key_file)
     pool = make_pool(settings, name="dispatcher", size=max(_POOL, settings.database.pool_size))
+    letters_pool = make_pool(settings, name="letters", size=_LETTERS_POOL)
     await pool.open()
+    await letters_pool.open()
     url = settings.database.url.get_secret_value()
     try:
         async with (
@@ -79,6 +85,9 @@ async def run(service: Service, settings: Settings) -> None:
                 production=settings.profile is Profile.PRODUCTION,
                 tls=tls,
             ) as hl7,
+            WebhookSender(
+                system_clock, timeout_seconds=delivery.timeout_seconds, max_connections=AT_ONCE
+            ) as letter_hooks,
         ):
             dispatcher = Dispatcher(
                 pool=pool,
@@ -92,11 +101,28 @@ async def run(service: Service, settings: Settings) -> None:
                 random=random.random,
                 listen=lambda hint: listen(url, hint),
             )
+            pusher = LetterPusher(
+                pool=letters_pool,
+                webhooks=letter_hooks,
+                directory=directory,
+                secrets=keys.webhook,
+                settings=delivery,
+                keep_days=settings.mailbox.keep_days,
+                random=random.random,
+                listen=lambda hint: listen(url, hint, LETTERS),
+            )
             service.add_liveness("claiming", dispatcher.dead)
+            service.add_readiness("letters", pusher.not_ready)
             service.add_readiness("claiming", dispatcher.not_ready)
             service.ready = True
+            pushing = service.spawn(
+                pusher.run(service.stopping, stop_seconds=settings.worker.stop_seconds),
+                name="letters",
+            )
             await dispatcher.run(service.stopping, stop_seconds=settings.worker.stop_seconds)
+            await asyncio.wait({pushing})  # an error of its own ends the process by itself
     finally:
+        await letters_pool.close()
         await pool.close()
 
 
@@ -112,6 +138,18 @@ def check_listeners(directory: Directory, *, production: bool) -> None:
                     f"Endpoint {name} of authority {authority.gss} is an HL7 v2 listener; alerts "
                     "go to webhooks only: give an https:// address."
                 )
+    receivers = [
+        *((code, one.message_endpoint) for code, one in directory.hospitals.items()),
+        *((code, one.message_endpoint) for code, one in directory.authorities.items()),
+        *((code, one.message_endpoint) for code, one in directory.agencies.items()),
+        *((code, one.message_endpoint) for code, one in directory.panels.items()),
+    ]
+    for code, name in receivers:
+        if name is not None and directory.endpoints[name].mllp:
+            raise ConfigurationError(
+                f"Endpoint {name} of {code} is an HL7 v2 listener; FHIR messages about deaths go "
+                "to webhooks only: give an https:// address."
+            )
     for endpoint in directory.endpoints.values():
         if not endpoint.mllp:
             continue
@@ -151,7 +189,7 @@ async def _late_send(settings: Settings) -> AsyncIterator[outbox.Send]:
                 inner = make_send(producer, settings)
                 return
 
-    async def send(records: Sequence[Record]) -> Sequence[bool]:
+    async def send(records: Sequence[Record]) -> Sequence[bool | outbox.Never]:
         if starting.done():
             starting.result()  # an error that waiting does not mend
         return await inner(records) if inner is not None else [False] * len(records)

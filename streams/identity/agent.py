@@ -22,13 +22,14 @@ from schemas import codec
 from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind, VisitEventKind
 from stores import inbox, outbox, uploads
 from stores.directory import Directory
-from streams.identity import attendances, flags, merging
+from streams.identity import attendances, deaths, flags, merging
 from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
 from streams.identity.changes import Limits, limits_of
 from streams.identity.evidence import (
+    Death,
     Evidence,
     Reported,
-    evidence_of,
+    evidence_in,
     hides_place,
     is_birth,
     is_merge,
@@ -115,6 +116,8 @@ class IdentityStage:
                     attendances.take(ledger, told, traceparent)
             elif isinstance(event, AttendanceReported):
                 attendances.take(ledger, event, traceparent)
+            elif isinstance(event, Death):
+                deaths.take(ledger, event, traceparent)
             else:
                 line_taken = event.event_id in taken
                 flags.take(ledger, event, traceparent, line_taken=line_taken)
@@ -125,7 +128,7 @@ class IdentityStage:
 def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
     """What to lock and load for new events."""
     evidence: dict[uuid.UUID, Evidence] = {
-        event.event_id: evidence_of(event.claim, keys=limits.keys, profile=limits.profile)
+        event.event_id: evidence_in(event, keys=limits.keys, profile=limits.profile)
         for event in events
     }
     flagging = [evidence[event.event_id] for event in events if isinstance(event, FlagSubmitted)]
@@ -157,7 +160,7 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
 
 def _decode(record: Incoming) -> Reported:
     event = codec.decode(record.value)
-    if not isinstance(event, AttendanceReported | FlagSubmitted):
+    if not isinstance(event, Reported):
         raise ContractError(f"A record holds {type(event).__name__}, which identity does not take.")
     return event
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from connectors.pds.outcomes import Bug, PdsRecord
-from schemas.events import AttendanceReported
+from schemas.events import FlagSubmitted
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.trace_requests import TraceRequest
-from streams.identity import flags, release
+from streams.identity import deaths, flags, release
 from streams.identity.answers import Judgement, TraceAnswer, judge, refusal
-from streams.identity.evidence import known_person
+from streams.identity.evidence import Death, known_person
 from streams.identity.ledger import Ledger
 
 
@@ -56,6 +56,8 @@ def _verify(ledger: Ledger, row: ClaimRow, one: Judgement, person: KnownPerson) 
         return  # released by another claim of its visit
     if row.event_kind == "flag":
         flags.hold(ledger, row, person, one.rule, one.basis, superseded=one.superseded)
+    elif isinstance(ledger.event(row), Death):
+        deaths.verify(ledger, row, person, one.rule, one.basis)
     else:
         release.verify(ledger, row, person, one.rule, one.basis)
 
@@ -78,11 +80,14 @@ def _release_keys(
 
 def _refuse(ledger: Ledger, row: ClaimRow, one: Judgement, said: TraceAnswer) -> None:
     row = ledger.claim(row.reported_event_id)
+    if isinstance(ledger.event(row), Death):
+        deaths.refuse(ledger, row, one)
+        return
     likely = one.potential
     # Neither proven nor contradicted: the provisional alert stands until a person decides
     stands = likely is not None and row.person == ledger.limits.keys.person(likely.nhs_number)
     ledger.transition(row, ClaimState.UNRESOLVED, one.rule, one.indicator, stands=stands)
-    if not isinstance(ledger.event(row), AttendanceReported):
+    if isinstance(ledger.event(row), FlagSubmitted):
         ledger.answer(row, refusal(said))
 
 

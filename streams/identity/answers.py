@@ -88,13 +88,19 @@ def _judge_record(
 ) -> Judgement:
     superseded = isinstance(outcome, Superseded)
     if isinstance(outcome, Superseded):
-        fields = compare(evidence.claim, outcome.record, requested=outcome.requested)
+        fields = compare(
+            evidence.claim,
+            outcome.record,
+            requested=outcome.requested,
+            one_of_several=evidence.one_of_several,
+        )
     elif answer.query is not None:
         fields = compare_search(
             evidence.claim, outcome.record, score=outcome.score, fuzzy=answer.query == _FUZZY
         )
     else:
-        fields = compare(evidence.claim, outcome.record)
+        several = evidence.one_of_several
+        fields = compare(evidence.claim, outcome.record, one_of_several=several)
     if not fields.verified:
         record = outcome.record
         open_to_doubt = fields.verdict is Verdict.POTENTIAL and not record.restricted

@@ -55,7 +55,7 @@ class Seeds:
     """What a batch starts from: its keys, visits, and the tokens of its events.
 
     `flag_numbers`, `flag_demographics`: of people who may become flagged in this batch.
-    `mothers`: the keys under which births are told. `named`: keys that become one by a merge, or of
+    `mothers`: the keys under which births are told. `named`: keys that become one by a merge, of
     which is told what concerns all their visits: whom they were verified of counts however old.
     """
 
@@ -174,6 +174,8 @@ async def write(connection: Connection, ledger: Ledger) -> set[int]:
     await trace_requests.cancel_orphans(connection, changes.left_traces)
     await worklist.add(connection, list(changes.worklist.values()))
     await worklist.close(connection, changes.closed, now=ledger.now)
+    before = ledger.now - ledger.limits.backmatch
+    await worklist.close_earlier(connection, changes.settled, before=before, now=ledger.now)
     await uploads.answer(connection, changes.answers, now=ledger.now)
     await uploads.take_over(connection, changes.reused, LINE_REUSED, now=ledger.now)
     return await outbox.add(connection, changes.entries)

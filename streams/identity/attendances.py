@@ -98,7 +98,7 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
     asserted = [row for row in visit if row.person is not None]  # an unresolved one may stand
     visit_person = ledger.person(asserted[-1].person) if asserted else None
     by_number = _standing(evidence, numbered)
-    recent = numbered is not None and _recent(ledger, numbered)
+    recent = numbered is not None and ledger.lately(numbered)
     decided = recent and by_number is not None and by_number.full
     return Facts(
         evidence=evidence,
@@ -150,15 +150,6 @@ def _surely(row: ClaimRow) -> ClaimState:
 
 def _standing(evidence: Evidence, person: KnownPerson | None) -> Standing | None:
     return None if person is None else standing(evidence, person)
-
-
-def _recent(ledger: Ledger, person: KnownPerson) -> bool:
-    # PDS may have restricted a flagged child since: told of as before, but asked again. Who is
-    # restricted already stays on the safe path, and must not wait for PDS each day
-    limits = ledger.limits
-    recheck = person.flagged and not person.restricted
-    window = min(limits.verified_for, limits.flagged_recheck) if recheck else limits.verified_for
-    return person.verified_at > ledger.now - window
 
 
 def _lacks(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> bool:

@@ -14,7 +14,7 @@ from stores.merges import Merge
 from stores.outbox import Entry
 from stores.trace_requests import TraceRequest
 from stores.uploads import Answer
-from stores.worklist import WorklistEntry
+from stores.worklist import Notice, WorklistEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Changes:
     entries: list[Entry] = field(default_factory=list)
     worklist: dict[uuid.UUID, WorklistEntry] = field(default_factory=dict)
     closed: dict[uuid.UUID, str] = field(default_factory=dict)
+    # of which notifications older entries are closed: of versions below, by which rule
+    settled: dict[Notice, tuple[int, str]] = field(default_factory=dict)
     answers: dict[uuid.UUID, Answer] = field(default_factory=dict)
     merges: list[Merge] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)  # source patients whose place is hidden

@@ -13,15 +13,20 @@ from halyard import nhs_number
 from halyard.names import normalise_name
 from halyard.nhs_number import NhsNumberOutcome, NumberProfile
 from halyard.privacy import Keys
+from schemas.deaths import DeathNotified, ReportSubmitted
 from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim, VisitEventKind
 from stores.identities import KnownPerson
 
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?", re.ASCII)
 _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
+_SEVERAL: Final = re.compile(r"twin|triplet|quad", re.IGNORECASE)
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 
-Reported = AttendanceReported | FlagSubmitted
+Death = DeathNotified | ReportSubmitted
+"""A message about a death: told at once, whatever is known of its person."""
+
+Reported = AttendanceReported | FlagSubmitted | Death
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Evidence:
 
     `number_token` is the pseudonym of that number, `demographic_token` stands for family name and
     full birth date; None where these are not there. `others`: the sender's further usable
-    numbers, by token.
+    numbers, by token. `one_of_several`: a death's message tells of a multiple birth.
     """
 
     number: NhsNumberOutcome
@@ -38,6 +43,7 @@ class Evidence:
     number_token: str | None
     demographic_token: str | None
     others: dict[str, str] = field(default_factory=dict, repr=False)
+    one_of_several: bool = False
 
     def with_number(self, token: str) -> Evidence:
         """The same with another of the sender's numbers in front."""
@@ -81,6 +87,22 @@ def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile
         demographic_token=demographic_token(keys, claim.family, claim.birth_date),
         others=others,
     )
+
+
+def evidence_in(event: Reported, *, keys: Keys, profile: NumberProfile) -> Evidence:
+    """`evidence_of` an event's claim, with what a death's message says of the birth."""
+    evidence = evidence_of(event.claim, keys=keys, profile=profile)
+    return replace(evidence, one_of_several=True) if _one_of_several(event) else evidence
+
+
+def _one_of_several(event: Reported) -> bool:
+    """Whether a death's message says that the child was a twin, or one of more."""
+    if not isinstance(event, Death):
+        return False
+    said = {fact.name: fact.value for fact in event.facts}
+    order = said.get("child.birth-order") or ""
+    named = any(_SEVERAL.search(given) for given in event.claim.given)
+    return said.get("child.multiple-birth") == "true" or order > "1" or named
 
 
 def demographic_token(keys: Keys, family: str | None, birth_date: str | None) -> str | None:

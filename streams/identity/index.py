@@ -7,9 +7,18 @@ from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
-from stores.claims import ClaimRow
+from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
+from streams.identity.versions import Versions
+
+_UNSURE: Final = (
+    ClaimState.WAITING,
+    ClaimState.PROVISIONAL,
+    ClaimState.UNRESOLVED,
+    ClaimState.NOT_TRACED,
+)
 
 
 class ClaimIndex:
@@ -21,6 +30,8 @@ class ClaimIndex:
         self._by_token: dict[str, set[uuid.UUID]] = defaultdict(set)
         self._by_key: dict[str, list[uuid.UUID]] = defaultdict(list)
         self._by_visit: dict[uuid.UUID, list[uuid.UUID]] = defaultdict(list)
+        self._by_state: dict[tuple[str, ClaimState], set[uuid.UUID]] = defaultdict(set)
+        self.versions = Versions()
 
     def __iter__(self) -> Iterator[ClaimRow]:
         return iter(self._claims.values())
@@ -40,12 +51,18 @@ class ClaimIndex:
             if token is not None and row.event_kind == "attendance":
                 self._by_token[token].add(row.reported_event_id)
         self._by_key[row.key].append(row.reported_event_id)
+        self._by_state[row.key, row.state].add(row.reported_event_id)
+        self.versions.put(row, self._order[row.reported_event_id])
         if row.visit_id is not None:
             self._by_visit[row.visit_id].append(row.reported_event_id)
 
     def put(self, row: ClaimRow) -> None:
         """What was decided of a claim that is here: key and visit are as they were."""
-        self._claims[row.reported_event_id] = row
+        event_id = row.reported_event_id
+        before, self._claims[event_id] = self._claims[event_id], row
+        self._by_state[before.key, before.state].discard(event_id)
+        self._by_state[row.key, row.state].add(event_id)
+        self.versions.put(row, self._order[event_id])
         if row.number_token is not None and row.event_kind == "attendance":
             self._by_token[row.number_token].add(row.reported_event_id)
 
@@ -54,8 +71,11 @@ class ClaimIndex:
         event_id = row.reported_event_id
         self._by_key[row.key].remove(event_id)
         insort(self._by_key[key], event_id, key=self._order.__getitem__)
-        self._claims[event_id] = replace(self._claims[event_id], key=key)
-        return self._claims[event_id]
+        moved = replace(self._claims[event_id], key=key)
+        self._by_state[row.key, moved.state].discard(event_id)
+        self._by_state[key, moved.state].add(event_id)
+        self._claims[event_id] = moved
+        return moved
 
     def sharing(self, person: KnownPerson) -> list[ClaimRow]:
         """Attendances with the person's number, or a family name of theirs and birth date."""
@@ -70,6 +90,16 @@ class ClaimIndex:
         if row.visit_id is not None:
             found.update(self._by_visit.get(row.visit_id, ()))
         return self._in_order(found)
+
+    def unsure(self, row: ClaimRow) -> list[ClaimRow]:
+        """The claim, and what of its key and visit is open, unresolved or untraced."""
+        found = {row.reported_event_id}.union(*(self._by_state[row.key, one] for one in _UNSURE))
+        found.update(one.reported_event_id for one in self.of_visit(row.visit_id))
+        return self._in_order(found)
+
+    def in_state(self, key: str, *states: ClaimState) -> list[ClaimRow]:
+        """The key's claims in one of these states."""
+        return self._in_order(set().union(*(self._by_state[key, one] for one in states)))
 
     def of_key(self, key: str) -> list[ClaimRow]:
         """The key's claims."""

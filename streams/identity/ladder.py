@@ -17,6 +17,7 @@ from stores.identities import KnownPerson
 from streams.identity.evidence import Evidence, Standing
 
 FLAGGED: Final = 1
+DEATH: Final = 2
 FLAG: Final = 3
 SEARCH: Final = 4
 CHILD: Final = 5

@@ -1,44 +1,28 @@
 """The books of one batch: what was known, what has been decided since, what is to be written.
 
-In memory, without I/O: `attendances`, `flags`, `release` and `answering` decide and write here;
-`apply` loads it and carries its changes to PostgreSQL. A claim changes only by `transition`, so
-that a changed person comes with retraction and assertion (correctness rule 9).
+In memory, without I/O: `attendances`, `flags`, `deaths`, `release` and `answering` decide and write
+here; `apply` loads it and carries its changes to PostgreSQL. A claim changes only by `transition`,
+so that a changed person comes with retraction and assertion (correctness rule 9).
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from halyard import metrics
-from halyard.errors import ContractError
-from schemas import codec
-from schemas.events import Assertion, AttendanceReported, FlagSubmitted, NhsNumberStatus
+from schemas.events import Assertion, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
-from stores.merges import Merge
 from stores.parked import ParkedKey
 from stores.trace_requests import TraceKind, TraceRequest
 from stores.uploads import Answer
 from streams.identity import outputs
-from streams.identity.aliases import Aliases
-from streams.identity.changes import Changes, Limits
-from streams.identity.evidence import (
-    Evidence,
-    Reported,
-    Standing,
-    about_person,
-    evidence_of,
-    freshest,
-    number_fingerprint,
-    search_fingerprint,
-    standing,
-)
-from streams.identity.index import ClaimIndex
+from streams.identity.evidence import Death, Reported, about_person, freshest
+from streams.identity.knowledge import Knowledge
 
 NEW: Final = "new"
 """Rule of a claim that nothing has decided yet; it is never written."""
@@ -48,125 +32,8 @@ _NOT_NAMED: Final = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
 _QUERIES: Final = {"get": 1, "search": 2}
 
 
-class Ledger:
-    """See the module. `new_id` gives random ids of trace requests and of their calls."""
-
-    def __init__(
-        self,
-        limits: Limits,
-        *,
-        now: datetime,
-        new_id: Callable[[], uuid.UUID],
-        claims: Iterable[ClaimRow] = (),
-        persons: Iterable[KnownPerson] = (),
-        parked: Iterable[ParkedKey] = (),
-        traces: Iterable[TraceRequest] = (),
-        evidence: Mapping[uuid.UUID, Evidence] | None = None,
-        merges: Iterable[Merge] = (),
-    ) -> None:
-        self.limits = limits
-        self.now = now
-        self.changes = Changes()
-        self._new_id = new_id
-        self.aliases = Aliases(merges)
-        self.touched: set[str] = set()  # keys of which something was decided (`merging.settle`)
-        self._claims = ClaimIndex()
-        self.sharing = self._claims.sharing
-        self.around = self._claims.around
-        self.of_key = self._claims.of_key
-        self.of_visit = self._claims.of_visit
-        self._events: dict[uuid.UUID, Reported] = {}
-        self._evidence = dict(evidence or {})
-        self._persons: dict[str, KnownPerson] = {}
-        self._by_demographics: dict[str, set[str]] = defaultdict(set)
-        self._parked = {one.key: one for one in parked}
-        self._traces: dict[uuid.UUID, TraceRequest] = {}
-        self._live: dict[str, uuid.UUID] = {}
-        for claim in claims:
-            self._claims.add(self._renamed(claim) if self.aliases else claim)
-        for person in persons:
-            self._know(person)
-        self.learn_traces(traces)
-
-    # -- loading and reading
-
-    def learn_traces(self, traces: Iterable[TraceRequest]) -> None:
-        """Know these requests; live ones are shared by whoever asks the same."""
-        for trace in traces:
-            self._traces[trace.trace_id] = trace
-            if trace.state in ("queued", "leased"):
-                self._live[trace.fingerprint] = trace.trace_id
-
-    def questions(self) -> set[str]:
-        """Fingerprints of what claims that are not verified would ask PDS."""
-        rows = [row for row in self._claims if row.state is not ClaimState.VERIFIED]
-        asked = [self.evidence(row) for row in rows if row.event is not None]
-        return {self.fingerprint(one) for one in asked if one.traceable}
-
-    def claim(self, event_id: uuid.UUID) -> ClaimRow:
-        """A claim as it stands now."""
-        return self._claims[event_id]
-
-    def event(self, row: ClaimRow) -> Reported:
-        """The reported event. Raises `ContractError` if retention has emptied it."""
-        if row.reported_event_id not in self._events:
-            decoded = codec.decode(row.event)
-            if not isinstance(decoded, AttendanceReported | FlagSubmitted):
-                raise ContractError("A claim holds an event that is not a reported one.")
-            self._events[row.reported_event_id] = decoded
-        return self._events[row.reported_event_id]
-
-    def evidence(self, row: ClaimRow) -> Evidence:
-        """What the claim says of its person."""
-        found = self._evidence.get(row.reported_event_id)
-        return self.weigh(self.event(row)) if found is None else found
-
-    def weigh(self, event: Reported) -> Evidence:
-        """What an event says of its person."""
-        found = self._evidence.get(event.event_id)
-        if found is None:
-            limits = self.limits
-            found = evidence_of(event.claim, keys=limits.keys, profile=limits.profile)
-            self._evidence[event.event_id] = found
-        return found
-
-    def restate(self, event: Reported, evidence: Evidence) -> None:
-        """Another of the event's numbers is in front (`streams.identity.numbers`)."""
-        self._events[event.event_id], self._evidence[event.event_id] = event, evidence
-        row, token = self._claims.get(event.event_id), evidence.number_token
-        if row is not None and token is not None:
-            body = codec.encode(replace(event, message=b""))
-            self._claims.put(replace(row, number_token=token, event=body))
-
-    def person(self, person: str | None) -> KnownPerson | None:
-        """A known person."""
-        return None if person is None else self._persons.get(person)
-
-    def standing(self, row: ClaimRow, person: KnownPerson) -> Standing:
-        """How a claim stands to a person."""
-        return standing(self.evidence(row), person)
-
-    def flagged(self, evidence: Evidence) -> tuple[Standing, ...]:
-        """Flagged people who share number or family name and birth date, likeliest first."""
-        wanted = {evidence.number_token} | self._by_demographics.get(
-            evidence.demographic_token or "", set()
-        )
-        people = [self._persons[one] for one in wanted if one and one in self._persons]
-        found = [standing(evidence, person) for person in people if person.flagged]
-        found.sort(key=lambda one: (not one.number, not one.all_but_number, one.person.person))
-        return tuple(found)
-
-    def parked(self, key: str) -> ParkedKey | None:
-        """The key's trace and candidate, if it is parked."""
-        return self._parked.get(key)
-
-    def trace(self, trace_id: uuid.UUID) -> TraceRequest:
-        """A trace request as it stands now."""
-        return self._traces[trace_id]
-
-    def recent(self, row: ClaimRow) -> bool:
-        """Received within the window in which claims are decided anew, and still readable."""
-        return row.event is not None and row.received_at > self.now - self.limits.backmatch
+class Ledger(Knowledge):
+    """See the module."""
 
     # -- claims
 
@@ -190,16 +57,12 @@ class Ledger:
     ) -> None:
         """Decide a claim (anew). `stands`: an unresolved one stays asserted of whom it was."""
         event_id, before = row.reported_event_id, self._claims[row.reported_event_id]
-        event, revision = self.event(before), before.revision
+        event = self.event(before)
         if state in _NOT_NAMED and not stands and about_person(event):
             state, rule = ClaimState.NOT_USED, "demographics"
-        named = before.person
         names = person.person if person is not None and state.asserted else None
         if stands and state is ClaimState.UNRESOLVED:
-            names = named
-        if named is not None and named != names:
-            revision += 1
-            self._say(before, event, self._known(named), revision, Assertion.RETRACTED, rule, basis)
+            names = before.person
         after = replace(
             before,
             state=state,
@@ -208,17 +71,18 @@ class Ledger:
             person=names,
             restricted=person.restricted if person is not None else before.restricted,
             priority=priority,
-            revision=revision,
             decided_at=self.now,
         )
-        if person is not None and names is not None and (named, before.state) != (names, state):
-            after = replace(after, revision=revision + 1)
-            self._say(after, event, person, after.revision, Assertion.ASSERTED, rule, basis)
+        if isinstance(event, Death):
+            after = self._tell(before, after, event, person, basis)
+        else:
+            after = self._assert(before, after, event, person, basis)
         if state is ClaimState.UNRESOLVED:  # said anew each time: its id needs a revision too
-            after = replace(after, revision=revision + 1)
+            after = replace(after, revision=after.revision + 1)
             self.changes.entries.append(outputs.unresolved_entry(after, event, self.now))
         self._claims.put(after)
-        self.touched.add(after.key)
+        if not isinstance(event, Death):  # no visit and no merge concerns those
+            self.touched.add(after.key)
         self.changes.claims[event_id] = None
         self._worklist(before, after, event)
         if not state.open or state is not before.state:
@@ -235,6 +99,13 @@ class Ledger:
         self.touched.add(key)
         return self._claims.rekey(row, key)
 
+    def let_go(self, row: ClaimRow, rule: str) -> None:
+        """Nobody need find the number of an unresolved message any more; nothing is said of it."""
+        self._claims.put(replace(row, state=ClaimState.NOT_TRACED))
+        self.changes.claims[row.reported_event_id] = None
+        self.changes.worklist.pop(row.reported_event_id, None)
+        self.changes.closed[row.reported_event_id] = rule
+
     def say_again(self, row: ClaimRow, basis: str) -> None:
         """Assert a claim's person anew: what is known of the visit's patient has changed."""
         person = self.person(row.person)
@@ -245,10 +116,59 @@ class Ledger:
             self._claims.put(after)
             self.changes.claims[row.reported_event_id] = None
 
-    def _renamed(self, row: ClaimRow) -> ClaimRow:
-        known = row.event is not None
-        key = self.aliases.key_of(self.event(row)) if known else self.aliases.survivor(row.key)
-        return replace(row, key=key)
+    def _assert(
+        self,
+        before: ClaimRow,
+        after: ClaimRow,
+        event: Reported,
+        person: KnownPerson | None,
+        basis: str,
+    ) -> ClaimRow:
+        """Take back whom the claim named, and say whom it names; gives it with its revision."""
+        named, names, rule, revision = before.person, after.person, after.rule, before.revision
+        if named is not None and named != names:
+            revision += 1
+            self._say(before, event, self._known(named), revision, Assertion.RETRACTED, rule, basis)
+        if (
+            person is not None
+            and names is not None
+            and (named, before.state)
+            != (
+                names,
+                after.state,
+            )
+        ):
+            revision += 1
+            self._say(after, event, person, revision, Assertion.ASSERTED, rule, basis)
+        return replace(after, revision=revision)
+
+    def _tell(
+        self,
+        before: ClaimRow,
+        after: ClaimRow,
+        event: Death,
+        person: KnownPerson | None,
+        basis: str,
+    ) -> ClaimRow:
+        """Say a message about a death at once, and again whenever what is known of its person has
+        changed; its number is never waited for (ADR 0025)."""
+        same = (before.person, before.indicator, before.rule) == (
+            after.person,
+            after.indicator,
+            after.rule,
+        )
+        if same or after.state is ClaimState.NOT_USED:
+            return after
+        after = replace(after, revision=before.revision + 1)
+        named = person if after.person is not None else None
+        keys = self.limits.keys
+        self.changes.entries.append(outputs.told_entry(keys, after, event, named, basis))
+        metrics.count(
+            "halyard_identity_deaths_told_total",
+            kind=after.event_kind,
+            indicator=after.indicator.name,
+        )
+        return after
 
     def _say(
         self,
@@ -296,23 +216,25 @@ class Ledger:
             self.changes.persons.add(person.person)
         return newly
 
-    def _know(self, person: KnownPerson) -> None:
-        self._persons[person.person] = person
-        for token in person.demographic_tokens:
-            self._by_demographics[token].add(person.person)
-
-    def _known(self, person: str) -> KnownPerson:
-        known = self._persons.get(person)
-        if known is None:
-            raise ContractError("A claim names a person who is no longer in the local index.")
-        return known
-
     # -- keys and traces
 
     def park_behind(self, key: str, trace_id: uuid.UUID) -> None:
         """Let a key without a trace of its own wait for another's (a visit under two keys)."""
         if key not in self._parked:
             self._park(ParkedKey(key, trace_id))
+
+    def goes_along(self, row: ClaimRow) -> bool:
+        """Whether a waiting claim changes nothing of what its settled key waits for: it asks
+        nothing, or what the key's trace asks with no less urgency.
+        """
+        parked = self._parked.get(row.key)
+        trace = self._traces.get(parked.trace_id) if parked is not None else None
+        if trace is None or self._live.get(trace.fingerprint) != trace.trace_id:
+            return False
+        evidence = self.evidence(row)
+        if row.priority is None or not evidence.traceable:
+            return True
+        return self.fingerprint(evidence) == trace.fingerprint and trace.priority <= row.priority
 
     def settle(self, key: str) -> list[ClaimRow]:
         """Make the key wait for the best question its open claims ask, or for nothing.
@@ -321,7 +243,7 @@ class Ledger:
         trace gets the highest priority of anything that waits in the key (rule 7). Gives the open
         claims that wait for nothing any more: the caller must end them, and settle again.
         """
-        open_claims = [row for row in self.of_key(key) if row.state.open]
+        open_claims = self.in_state(key, ClaimState.WAITING, ClaimState.PROVISIONAL)
         asking = [row for row in open_claims if row.priority and self.evidence(row).traceable]
         parked = self._parked.get(key)
         current = self._traces.get(parked.trace_id) if parked is not None else None
@@ -335,18 +257,12 @@ class Ledger:
             return open_claims
         numbered = [row for row in asking if self.evidence(row).number_token is not None]
         best = numbered or asking
-        prints = [self.fingerprint(self.evidence(row)) for row in best]
+        prints = (self.fingerprint(self.evidence(row)) for row in best)
         if current is None or current.fingerprint not in prints:
-            current = self._trace(best[0], prints[0])
+            current = self._trace(best[0], self.fingerprint(self.evidence(best[0])))
         self._raise(current, min(row.priority for row in asking if row.priority))
         self._park(ParkedKey(key, current.trace_id, _candidate(open_claims)))
         return []
-
-    def fingerprint(self, evidence: Evidence) -> str:
-        """The question a claim asks, single-flight."""
-        if evidence.number_token is not None:
-            return number_fingerprint(evidence.number_token)
-        return f"search:{search_fingerprint(self.limits.keys, evidence)}"
 
     def finish(self, trace: TraceRequest, outcome: str) -> None:
         """The trace has its answer; asking the same again is a new request."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from connectors.pds.comparison import Agreement
 from schemas.events import AttendanceReported
 from stores.claims import ClaimRow
 from stores.identities import KnownPerson
-from streams.identity.evidence import Evidence, standing
+from streams.identity.evidence import Death, Evidence, standing
 from streams.identity.ledger import Ledger
 
 _UNLIKELY: Final = 3
+_Event = TypeVar("_Event", bound=AttendanceReported | Death)
 
 
 def likeliest(
@@ -45,7 +46,7 @@ def _rank(evidence: Evidence, person: KnownPerson) -> int:
     return 2 if person.flagged and likely else _UNLIKELY
 
 
-def choose(ledger: Ledger, event: AttendanceReported) -> AttendanceReported:
+def choose(ledger: Ledger, event: _Event) -> _Event:
     """The event with its likeliest number in front, as it is to be kept."""
     weighed = ledger.weigh(event)
     evidence = likeliest(weighed, ledger.person) if weighed.others else weighed

@@ -1,20 +1,23 @@
-"""What identity says on the bus: assertions, retractions, and what is unresolved."""
+"""What identity says on the bus: whom an event is of, or no longer, and what is unresolved."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from halyard import ids
+from halyard.errors import ContractError
 from halyard.kafka import Record, cloudevent_headers
 from halyard.privacy import Keys
 from schemas import codec, topics
+from schemas.deaths import DeathNotified, DeathVerified, ReportVerified
 from schemas.events import (
     Assertion,
     AttendanceReported,
     AttendanceVerified,
     FlagRecord,
+    FlagSubmitted,
     FlagVerified,
     Identity,
     IdentityStatus,
@@ -26,7 +29,7 @@ from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.outbox import Entry
 from stores.worklist import WorklistEntry
-from streams.identity.evidence import Reported
+from streams.identity.evidence import Death, Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +48,19 @@ class Statement:
 
 
 def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) -> Entry:
-    """The record for matching, keyed by the person it names."""
+    """The record for matching, keyed by the person it names.
+
+    Raises `ContractError` for a message about a death, of which nothing is asserted or retracted.
+    """
     event_id = ids.derive("verified", str(row.reported_event_id), said.revision, said.assertion)
-    identity = Identity(
-        person=said.person.person,
-        status=IdentityStatus.VERIFIED
-        if said.state is ClaimState.VERIFIED
-        else IdentityStatus.PROVISIONAL,
-        indicator=said.indicator,
-        basis=said.basis,
-        rule=said.rule,
-        decided_at=said.at,
-        nhs_number=said.person.nhs_number,
-        birth_date=said.person.birth_date,
-        restricted=said.person.restricted,
+    verified = said.state is ClaimState.VERIFIED
+    identity = _identity(
+        said.person,
+        IdentityStatus.VERIFIED if verified else IdentityStatus.PROVISIONAL,
+        said.indicator,
+        said.basis,
+        said.rule,
+        said.at,
     )
     body: AttendanceVerified | FlagVerified
     if isinstance(event, AttendanceReported):
@@ -86,7 +88,7 @@ def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) 
             detail=event.detail,
             marks=event.marks,
         )
-    else:
+    elif isinstance(event, FlagSubmitted):
         topic = topics.FLAG_VERIFIED
         body = FlagVerified(
             event_id=event_id,
@@ -102,8 +104,50 @@ def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) 
             record=event.record or FlagRecord(plan_type=PlanType.UNKNOWN),
             marks=event.marks,
         )
+    else:
+        raise ContractError("A message about a death is told, never asserted or retracted.")
     key = keys.bus_person(said.person.nhs_number)
     return _entry(topic, key, body, event_id, row.traceparent, said.at)
+
+
+def told_entry(
+    keys: Keys, row: ClaimRow, event: Death, person: KnownPerson | None, basis: str
+) -> Entry:
+    """The record of a death's message for the cases, without the sender's bytes: keyed by the
+    verified person, else as it came. `row.revision` is its own.
+    """
+    event_id = ids.derive("told", str(row.reported_event_id), row.revision)
+    at, indicator, rule = row.decided_at, row.indicator, row.rule
+    identity = None
+    if person is not None:
+        identity = _identity(person, IdentityStatus.VERIFIED, indicator, basis, rule, at)
+    body: DeathVerified | ReportVerified
+    if isinstance(event, DeathNotified):
+        topic = topics.DEATH_VERIFIED
+        body = DeathVerified(
+            event_id=event_id,
+            reported_event_id=row.reported_event_id,
+            revision=row.revision,
+            indicator=indicator,
+            rule=rule,
+            decided_at=at,
+            notified=replace(event, message=b""),
+            identity=identity,
+        )
+    else:
+        topic = topics.REPORT_VERIFIED
+        body = ReportVerified(
+            event_id=event_id,
+            reported_event_id=row.reported_event_id,
+            revision=row.revision,
+            indicator=indicator,
+            rule=rule,
+            decided_at=at,
+            report=replace(event, message=b""),
+            identity=identity,
+        )
+    key = event.source_person if person is None else keys.bus_person(person.nhs_number)
+    return _entry(topic, key, body, event_id, row.traceparent, at)
 
 
 def unresolved_entry(row: ClaimRow, event: Reported, at: datetime) -> Entry:
@@ -124,7 +168,7 @@ def unresolved_entry(row: ClaimRow, event: Reported, at: datetime) -> Entry:
 
 def worklist_entry(row: ClaimRow, event: Reported, at: datetime) -> WorklistEntry:
     """What the organisation's worklist shows."""
-    flag = None if isinstance(event, AttendanceReported) else event
+    flag = event if isinstance(event, FlagSubmitted) else None
     claim = event.claim
     return WorklistEntry(
         entry_id=ids.derive("worklist", str(row.reported_event_id)),
@@ -141,10 +185,31 @@ def worklist_entry(row: ClaimRow, event: Reported, at: datetime) -> WorklistEntr
     )
 
 
+def _identity(
+    person: KnownPerson,
+    status: IdentityStatus,
+    indicator: NhsNumberStatus,
+    basis: str,
+    rule: str,
+    at: datetime,
+) -> Identity:
+    return Identity(
+        person=person.person,
+        status=status,
+        indicator=indicator,
+        basis=basis,
+        rule=rule,
+        decided_at=at,
+        nhs_number=person.nhs_number,
+        birth_date=person.birth_date,
+        restricted=person.restricted,
+    )
+
+
 def _entry(
     topic: str,
     key: str,
-    body: AttendanceVerified | FlagVerified | IdentityUnresolved,
+    body: AttendanceVerified | FlagVerified | DeathVerified | ReportVerified | IdentityUnresolved,
     event_id: uuid.UUID,
     traceparent: str,
     at: datetime,

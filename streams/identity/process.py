@@ -14,7 +14,13 @@ from streams.identity.agent import STAGE, IdentityStage
 from streams.outbox_publisher import make_send
 from streams.stage import Stage, run_stage
 
-TOPICS = (topics.ATTENDANCE_REPORTED, topics.FLAG_SUBMITTED)
+TOPICS = (
+    topics.ATTENDANCE_REPORTED,
+    topics.DEATH_NOTIFIED,
+    topics.REPORT_SUBMITTED,
+    topics.FLAG_SUBMITTED,
+)
+"""Attendances go before the others, each of which has a share of its own in every batch."""
 
 
 async def run(service: Service, settings: Settings) -> None:

@@ -8,9 +8,10 @@ from connectors.persons import shared_local_id
 from schemas.events import AttendanceReported, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
-from streams.identity import numbers
+from streams.identity import notifications, numbers
 from streams.identity.answers import NO_MATCH
 from streams.identity.evidence import (
+    Death,
     about_person,
     is_birth,
     is_merge,
@@ -30,10 +31,13 @@ def verify(ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, basis:
     worklist entry holds up nobody (rule 7).
     """
     touched = {row.key}
-    for mate in ledger.around(row):
+    if row.version is not None:  # of which version's person the others are depends on it
+        assert_verified(ledger, row, person, rule, basis)
+    for mate in ledger.unsure(row):
         late = mate.state in _ENDED and ledger.recent(mate)
         if mate.reported_event_id == row.reported_event_id:
-            assert_verified(ledger, row, person, rule, basis)
+            if row.version is None:
+                assert_verified(ledger, row, person, rule, basis)
         elif (mate.state.open or late) and goes_with(ledger, mate, row, person):
             assert_verified(ledger, mate, person, "key-evidence", "key-evidence")
             touched.add(mate.key)
@@ -48,6 +52,8 @@ def goes_with(ledger: Ledger, mate: ClaimRow, row: ClaimRow, person: KnownPerson
     """
     if is_merge(ledger.event(mate)):
         return False
+    if mate.version is not None:
+        return notifications.goes_with(ledger, mate, row, person)
     stands = ledger.standing(mate, person)
     if not stands.uncontradicted or stands.supported:
         return stands.uncontradicted
@@ -116,6 +122,8 @@ def assert_provisional(
 def wait(ledger: Ledger, row: ClaimRow, rule: str, priority: int | None) -> None:
     """Let a claim wait for its own question, or behind its key's or visit's."""
     ledger.transition(row, ClaimState.WAITING, rule, NhsNumberStatus.IN_PROGRESS, priority=priority)
+    if row.version is not None and ledger.goes_along(ledger.claim(row.reported_event_id)):
+        return
     if ledger.parked(row.key) is None:
         for mate in ledger.of_visit(row.visit_id):
             parked = ledger.parked(mate.key)
@@ -137,10 +145,11 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
     """End a claim that only waited behind others, whose answer did not name its person."""
     event = ledger.event(row)
     if not isinstance(event, AttendanceReported):
-        ledger.transition(
-            row, ClaimState.UNRESOLVED, "key-unresolved", NhsNumberStatus.NO_OR_MULTIPLE_MATCH
-        )
-        ledger.answer(row, NO_MATCH)
+        death = isinstance(event, Death)
+        state = notifications.unnamed(ledger, row) if death else ClaimState.UNRESOLVED
+        ledger.transition(row, state, "key-unresolved", NhsNumberStatus.NO_OR_MULTIPLE_MATCH)
+        if not death:
+            ledger.answer(row, NO_MATCH)
         return
     birth_date = ledger.evidence(row).claim.birth_date
     child = not is_birth(event) and perhaps_child(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.behaviour.play import WIRES, Stage, make_stage
 from tests.support.behaviour.stories import TELLERS
-from tests.support.system import COMMANDS, MakeHub
+from tests.support.system import SPINE, MakeHub
 
 pytestmark = pytest.mark.timeout(240)  # the first test waits for all stories
 
@@ -28,7 +28,7 @@ def stage(make_hub: MakeHub) -> Iterator[Stage]:
     made = make_stage()
     with make_hub(made.people()) as hub:
         made.prepare(hub)
-        hub.start([name for name in COMMANDS if name != "journal"])
+        hub.start([name for name in SPINE if name != "journal"])
         asyncio.run(made.play())
         _settle(made)
         yield made

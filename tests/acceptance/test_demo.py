@@ -52,7 +52,9 @@ def printed(data: Path, *arguments: str, expect: int = 0) -> str:
 
 @pytest.mark.timeout(240)
 def test_demo_runs_the_main_job_in_view(tmp_path: Path) -> None:
-    """Flags in, a morning of messages in, three alerts out, one accepted, one timeline; exit 0."""
+    """Flags in, a morning of messages in, three alerts out, one accepted, one timeline; then a
+    death and a report in, and the case in the store; exit 0.
+    """
     with Process([COMMAND, "demo", "--data-dir", str(tmp_path / "d")], directory=tmp_path) as demo:
         assert demo.wait(timeout=180) == 0, demo.output() + demo.log_text()
         shown = demo.output()
@@ -72,7 +74,7 @@ def test_demo_runs_the_main_job_in_view(tmp_path: Path) -> None:
     assert "told of 3 matches" in shown
     assert "receipt at the hospital: accepted by Duty social worker" in shown
     assert "answer: Known to us" in shown
-    hops = shown.split("through every hop")[1]
+    hops, _, deaths = shown.partition("through every hop")[2].partition("a child's death")
     for hop in (
         "AttendanceReported",
         "AttendanceVerified",
@@ -81,10 +83,17 @@ def test_demo_runs_the_main_job_in_view(tmp_path: Path) -> None:
         "webhook",
     ):
         assert hop in hops
+    assert "answer to fetch: acknowledgement, accepted" in deaths
+    assert "Practice Borough Council: report-request" in deaths
+    assert "IN_SCOPE (under-18), panel practice" in deaths
+    assert "plan at death: LAC current" in deaths
+    assert "reports: E06000999 REPORT" in deaths
+    assert "submitted over HTTP to the practice receiver: version" in deaths
+    assert "Harbourne" not in deaths
     # a progress line for each part, on a loopback port of its own
     for part in ("Kafka", "PostgreSQL", "sandbox-pds", "sandbox-authority", "sandbox-contact"):
         assert part in shown
-    for part in ("identity", "matching", "tracer", "dispatcher", "journal", "serve"):
+    for part in ("identity", "matching", "cases", "tracer", "dispatcher", "journal", "serve"):
         assert f"{part} is ready" in shown
 
 
@@ -139,6 +148,7 @@ def test_a_person_does_the_main_job_with_commands(running: tuple[Process, Path])
     eventually(hops, timeout=60, interval=1.0)
     findings = {one["check"]: one["result"] for one in command(data, "doctor")["findings"]}
     assert findings["database"] == findings["topics"] == findings["secrets"] == "ok"
+    assert findings["messages"] == findings["ncmd"] == "ok"
     assert findings["kafka"] == "warning"  # one broker does not survive its disk
 
 
@@ -218,7 +228,7 @@ def test_up_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
     with Process([COMMAND, "up", "--data-dir", str(tmp_path / "d")], directory=tmp_path) as up:
         up.wait_for(READY, timeout=120)
         children = _descendants(up.pid)
-        assert len(children) >= 12
+        assert len(children) >= 15
         os.kill(up.pid, signal.SIGKILL)
         eventually(lambda: not any(process_runs(pid) for pid in children), timeout=20)
 

@@ -80,7 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     extra = [one for one in born if "2012" <= one.birth_date < "2020"][-20:]
     people = [*(one for world in worlds.values() for one in world.people()), *extra]
     home = Path(tmp_path_factory.mktemp("outages"))
-    with hub_of_its_own(home, people=people, settings=SETTINGS) as own:
+    with hub_of_its_own(home, Hub, people=people, settings=SETTINGS) as own:
         own.hub.start()
         for world in worlds.values():
             asyncio.run(load_flags(own.hub, world))

@@ -32,16 +32,23 @@ from schemas.topics import (
     ALERT_RECEIPT,
     ATTENDANCE_REPORTED,
     ATTENDANCE_VERIFIED,
+    CASE_CHANGED,
+    DEATH_NOTIFIED,
+    DEATH_VERIFIED,
     FLAG_SUBMITTED,
     FLAG_VERIFIED,
     IDENTITY_UNRESOLVED,
     MESSAGE_REJECTED,
+    REPORT_REQUESTED,
+    REPORT_VERIFIED,
     dead_letter,
     registry,
 )
+from tests.support.canary_deaths import die
+from tests.support.deaths_system import DeathsHub
 from tests.support.journals import OnWire, all_alerts, on_wire, received, topics_of
 from tests.support.load import Plan, adt, flag_line, reported, upload_flags
-from tests.support.system import CONTACT, NORTH, SOUTH, Hub, Own, hub_of_its_own
+from tests.support.system import COMMANDS, CONTACT, NORTH, SOUTH, Hub, Own, hub_of_its_own
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -53,6 +60,14 @@ RESTRICTED = Person(
 UNKNOWN = Person("9991230041", "Wyvernshaw", ("Peregrine",), "2017-10-23", "male", "ZZ4 3QV")
 PEOPLE = (CANARY, RESTRICTED, UNKNOWN)
 
+# each with the group that cannot read what is put there
+POISONED = {
+    ATTENDANCE_REPORTED: "identity",
+    ATTENDANCE_VERIFIED: "matching",
+    DEATH_NOTIFIED: "identity",
+    DEATH_VERIFIED: "cases",
+    CASE_CHANGED: "ncmd",
+}
 EXEMPT = {"halyard.control.v1"}
 REQUIRED = {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "traceparent"}
 
@@ -86,14 +101,14 @@ SPELLINGS = _spellings()
 class Aftermath:
     """The system after everything was done to it, and the messages to look at."""
 
-    own: Own
+    own: Own[DeathsHub]
     first: bytes  # the canary's first arrival
     restricted: bytes  # the restricted child's, while PDS was down
     during: list[Received]  # what had been received when PDS came back
     waited: list[dict[str, object]]  # the restricted child's claims at that time
 
     @property
-    def hub(self) -> Hub:
+    def hub(self) -> DeathsHub:
         return self.own.hub
 
 
@@ -101,9 +116,9 @@ class Aftermath:
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """Everything that carries personal data, good and bad, with every part failing once."""
     home = Path(tmp_path_factory.mktemp("privacy"))
-    with hub_of_its_own(home, people=PEOPLE) as own:
+    with hub_of_its_own(home, DeathsHub, people=PEOPLE) as own:
         hub = own.hub
-        hub.start()
+        hub.start(COMMANDS)
         asyncio.run(upload_flags(hub, NORTH, flag_line(CANARY, Plan(NORTH, "CPP"))))
         flag = flag_line(RESTRICTED, Plan(NORTH, "LAC"))
         asyncio.run(upload_flags(hub, NORTH, flag, expected="CPR02"))
@@ -117,6 +132,8 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         _database_fails(own)
         restricted, during, waited = _pds_fails(hub)
         hub.settle(90)
+        asyncio.run(die(hub, CANARY, RESTRICTED))
+        hub.settle(60)
         yield Aftermath(own, first, restricted, during, waited)
 
 
@@ -220,7 +237,7 @@ async def _poison(hub: Hub) -> None:
     producer = make_producer(hub.settings, client_id="canary")
     await producer.start()
     try:
-        for topic in (ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED):
+        for topic in POISONED:
             event = reported(hub, _message(CANARY, "A04", "V9"))
             headers = cloudevent_headers(
                 event_id=event.event_id,
@@ -247,7 +264,7 @@ def _receivers_fail(hub: Hub) -> None:
         hub.settle()
 
 
-def _database_fails(own: Own) -> None:
+def _database_fails(own: Own[DeathsHub]) -> None:
     """Sessions are cut in the middle of work, and a statement with the canary is refused."""
     hub = own.hub
     asyncio.run(_messages(hub, *(_message(CANARY, "A08", "V1", 20 + n) for n in range(5))))
@@ -308,7 +325,10 @@ def test_canaries_did_go_through(aftermath: Aftermath) -> None:
     hub = aftermath.hub
     for topic in (ATTENDANCE_REPORTED, FLAG_SUBMITTED, MESSAGE_REJECTED, ALERT_CHANGED):
         assert any(SPELLINGS.search(_text(one.value)) for one in on_wire(hub, topic)), topic
-    for topic, group in ((ATTENDANCE_REPORTED, "identity"), (ATTENDANCE_VERIFIED, "matching")):
+    for topic in (DEATH_NOTIFIED, DEATH_VERIFIED, REPORT_VERIFIED, REPORT_REQUESTED, CASE_CHANGED):
+        assert any(SPELLINGS.search(_text(one.value)) for one in on_wire(hub, topic)), topic
+    assert any(SPELLINGS.search(str(row)) for row in hub.store("select value from facts"))
+    for topic, group in POISONED.items():
         letters = on_wire(hub, dead_letter(topic, group))
         assert len(letters) == 3
         assert all(SPELLINGS.search(_text(one.value)) for one in letters)
@@ -382,6 +402,7 @@ def test_every_record_carries_cloudevents_headers_and_a_traceparent(aftermath: A
     assert {
         *(ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED, FLAG_SUBMITTED, FLAG_VERIFIED),
         *(ALERT_CHANGED, ALERT_RECEIPT, MESSAGE_REJECTED, IDENTITY_UNRESOLVED),
+        *(DEATH_NOTIFIED, DEATH_VERIFIED, REPORT_VERIFIED, REPORT_REQUESTED, CASE_CHANGED),
     } <= topics
     for one in records:
         if one.topic in EXEMPT:

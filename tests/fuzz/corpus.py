@@ -8,6 +8,7 @@ there twice.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import zipfile
 from collections.abc import Iterable
@@ -92,9 +93,14 @@ def _samples(target: str) -> list[bytes]:
             ]
         case _:
             return [
-                render(_INSTANT.sub(_AT.isoformat(), path.read_text()), _AT, "fuzz").encode()
-                for path in sorted((SAMPLES / "fhir").glob("*.json"))
+                _compact(render(_INSTANT.sub(_AT.isoformat(), path.read_text()), _AT, "fuzz"))
+                for folder in ("fhir", "deaths")
+                for path in sorted((SAMPLES / folder).glob("*.json"))
             ]
+
+
+def _compact(text: str) -> bytes:
+    return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _messages(path: Path) -> list[bytes]:

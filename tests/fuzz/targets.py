@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from connectors.fhir import mapping as fhir_mapping
-from connectors.fhir.messages import Parsed, read_message
+from connectors.fhir.messages import Refusal, read_message
 from connectors.fhir.outcomes import refused
 from connectors.hl7v2 import ack, batch, mapping
 from connectors.hl7v2.er7 import Er7Error, Message
@@ -29,6 +28,7 @@ from schemas import codec
 from schemas.events import FlagRecord, FlagSubmitted, PersonClaim, SubmissionKind
 from stores.arrival_rules import DEFAULT_RULE
 from stores.directory import Feed
+from tests.fuzz.fhir_events import broken, fhir_events
 
 Run = Callable[[bytes], Hashable]
 """Gives the *shape* of what came out (rules and kinds, no values): a new one is worth keeping."""
@@ -233,24 +233,21 @@ def _csv(data: bytes) -> Hashable:
 
 def _fhir(data: bytes) -> Hashable:
     read = read_message(data)
-    if not isinstance(read, Parsed):
+    if isinstance(read, Refusal):
         _must(bool(read.rule), "fhir.refusal-names-its-rule")
         refused(read.issues)
         return read.rule
-    events = _fhir_events(read)
+    events = fhir_events(read, FEED, KEYS, AT)
     again = read_message(data)
     _must(
-        isinstance(again, Parsed) and _fhir_events(again) == events, "fhir.same-bytes-same-events"
+        not isinstance(again, Refusal) and fhir_events(again, FEED, KEYS, AT) == events,
+        "fhir.same-bytes-same-events",
     )
     for event in events:
         _must(codec.decode(codec.encode(event)) == event, "fhir.event-survives-the-bus")
+        rule = broken(event)
+        _must(rule is None, str(rule))
     return frozenset((event.kind, *_kinds(event.marks)) for event in events)
-
-
-def _fhir_events(message: Parsed) -> tuple[Any, ...]:
-    return fhir_mapping.to_attendances(
-        message, feed=FEED, rule=DEFAULT_RULE, keys=KEYS, received_at=AT
-    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -375,6 +372,10 @@ TARGETS: Final = {
                 b'"identifier":[{"system":"https://fhir.nhs.uk/Id/nhs-number","value":"9990000018"}]',
                 b'"start":"2026-03-14T21:30:00Z"',
                 b'"deceasedBoolean":true',
+                b'"resourceType":"Parameters"',
+                b'{"name":"version","valuePositiveInt":2}',
+                b'"resourceType":"QuestionnaireResponse"',
+                b'{"linkId":"death.date","answer":[{"valueDate":"2026-03-01"}]}',
             ),
             8_192,
         ),

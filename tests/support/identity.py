@@ -15,6 +15,7 @@ from halyard.nhs_number import check_digit
 from halyard.privacy import Keys
 from halyard.settings import IdentitySettings, Settings
 from schemas import codec, topics
+from schemas.deaths import DeathNotified, ReportSubmitted
 from schemas.events import (
     Assertion,
     AttendanceReported,
@@ -32,7 +33,7 @@ from stores.directory import Authority, Directory, Endpoint
 from stores.identities import KnownPerson
 from stores.outbox import Entry
 from streams.identity.changes import Limits, limits_of
-from streams.identity.evidence import known_person
+from streams.identity.evidence import Reported, known_person
 from streams.identity.ledger import Ledger
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -254,11 +255,18 @@ def parked_behind(book: Ledger, trace_id: uuid.UUID) -> list[str]:
     return sorted(one.key for one in book._parked.values() if one.trace_id == trace_id)
 
 
-def incoming(event: AttendanceReported | FlagSubmitted) -> Incoming:
+_TOPICS: dict[type[Reported], str] = {
+    AttendanceReported: topics.ATTENDANCE_REPORTED,
+    FlagSubmitted: topics.FLAG_SUBMITTED,
+    DeathNotified: topics.DEATH_NOTIFIED,
+    ReportSubmitted: topics.REPORT_SUBMITTED,
+}
+
+
+def incoming(event: Reported) -> Incoming:
     """The event as the stage takes it from Kafka."""
-    attends = isinstance(event, AttendanceReported)
     return Incoming(
-        topic=topics.ATTENDANCE_REPORTED if attends else topics.FLAG_SUBMITTED,
+        topic=_TOPICS[type(event)],
         partition=0,
         offset=0,
         key=event.source_person,

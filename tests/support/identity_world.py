@@ -16,9 +16,9 @@ from halyard.settings import DatabaseSettings, PdsSettings, Settings
 from sandbox.pds.people import Person
 from sandbox.pds.server import PdsThread
 from sandbox.pds.settings import Faults
-from schemas.events import AttendanceReported, FlagSubmitted
 from streams.identity.agent import IdentityStage
 from streams.identity.changes import limits_of
+from streams.identity.evidence import Reported
 from streams.tracer.release import Releaser
 from streams.tracer.tracer import Tracer
 from tests.support import identity as make
@@ -79,7 +79,7 @@ class World:
             self.sent.extend(records)
         return [self.broker_up] * len(records)
 
-    async def take(self, *events: AttendanceReported | FlagSubmitted) -> None:
+    async def take(self, *events: Reported) -> None:
         """One batch through the stage."""
         await self.stage.process([make.incoming(event) for event in events])
 
@@ -117,7 +117,7 @@ class World:
         (found,) = row.values()
         return found
 
-    async def states(self, *events: AttendanceReported | FlagSubmitted) -> list[tuple[str, str]]:
+    async def states(self, *events: Reported) -> list[tuple[str, str]]:
         """(state, rule) of each event."""
         found = {
             row["reported_event_id"]: (row["state"], row["rule"])

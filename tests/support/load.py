@@ -29,7 +29,7 @@ from schemas.events import AttendanceReported
 from tests.support.journals import (
     SentJournal,
 )
-from tests.support.system import AUTHORITIES, HOSPITAL, NORTH, SOUTH, Hub
+from tests.support.system import AUTHORITIES, FEED, HOSPITAL, NORTH, SOUTH, Hub
 
 CONNECTIONS = 8
 WINDOW = 8
@@ -162,7 +162,7 @@ def flag_line(person: Person, plan: Plan, **changes: object) -> bytes:
 
 def reported(hub: Hub, body: bytes) -> AttendanceReported:
     """The event that the hub must make of `body` (its id is a function of the bytes)."""
-    (feed,) = hub.registry.feeds
+    feed = next(one for one in hub.registry.feeds if one.source == FEED)
     message = Message.parse(body)
     (event,) = to_attendances(
         message,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # One cluster serves several runs at a time, and roles belong to the cluster: no random ones.
 OWNER_PASSWORD = "practice-owner"
 APP_PASSWORD = "practice-app"
+NCMD_PASSWORD = "practice-ncmd"
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 POSTGRES_IMAGE = "postgres:18"
@@ -44,6 +45,7 @@ class Database:
     url: str = field(repr=False)
     owner_url: str = field(repr=False)
     admin_url: str = field(repr=False)
+    ncmd_url: str = field(repr=False)  # of the NCMD store's role
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,15 @@ class DatabaseServer:
             app_password=APP_PASSWORD,
             template=template,
         )
+        ncmd_url = postgres.provision_ncmd(self.admin_url, database=name, password=NCMD_PASSWORD)
         head, _, _ = self.admin_url.rpartition("/")
-        return Database(name=name, url=app_url, owner_url=owner_url, admin_url=f"{head}/{name}")
+        return Database(
+            name=name,
+            url=app_url,
+            owner_url=owner_url,
+            admin_url=f"{head}/{name}",
+            ncmd_url=ncmd_url,
+        )
 
 
 class Services:

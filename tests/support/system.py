@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
@@ -39,7 +39,16 @@ from halyard.kafka_admin import PartitionLag
 from halyard.privacy import Keys, load_keys
 from halyard.settings import DatabaseSettings, KafkaSettings, Settings
 from sandbox.pds.people import Person
-from schemas.topics import ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED, FLAG_SUBMITTED, FLAG_VERIFIED
+from schemas.topics import (
+    ATTENDANCE_REPORTED,
+    ATTENDANCE_VERIFIED,
+    DEATH_NOTIFIED,
+    DEATH_VERIFIED,
+    FLAG_SUBMITTED,
+    FLAG_VERIFIED,
+    REPORT_SUBMITTED,
+    REPORT_VERIFIED,
+)
 from stores.directory import Directory, load_directory
 from tests.support.processes import Process, halyard
 from tests.support.services import Database, DatabaseServer
@@ -67,10 +76,15 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "journal": ("journal",),
     "serve": ("serve",),
     "hl7v2": ("connector", "hl7v2"),
+    "cases": ("worker", "cases"),
+    "ncmd": ("connector", "ncmd"),
 }
+DEATHS = ("cases", "ncmd")
+SPINE = tuple(name for name in COMMANDS if name not in DEATHS)
 READERS = {
-    "identity": (ATTENDANCE_REPORTED, FLAG_SUBMITTED),
+    "identity": (ATTENDANCE_REPORTED, FLAG_SUBMITTED, DEATH_NOTIFIED, REPORT_SUBMITTED),
     "matching": (ATTENDANCE_VERIFIED, FLAG_VERIFIED),
+    "cases": (DEATH_VERIFIED, REPORT_VERIFIED),
 }
 
 # Patience as short as the machine allows: a fault costs seconds, not minutes
@@ -106,6 +120,7 @@ class Hub:
         namespace: str,
         people: Iterable[Person] = (),
         settings: Mapping[str, str] | None = None,
+        organisations: Iterable[str] = (),
     ) -> None:
         self.directory = directory
         self.database = database
@@ -113,7 +128,9 @@ class Hub:
         self.journals = directory / "journals"
         self.mllp_port, self._api, self._pds, *receivers = quiet_ports(6)
         self._receivers = dict(zip((*AUTHORITIES.values(), CONTACT), receivers, strict=True))
-        self._tokens = {code: secrets.token_urlsafe(24) for code in (*AUTHORITIES, HOSPITAL)}
+        self._tokens = {
+            code: secrets.token_urlsafe(24) for code in (*AUTHORITIES, HOSPITAL, *organisations)
+        }
         self._people_file = directory / "people.jsonl"
         self.logs.mkdir(parents=True)
         for name in self._receivers:
@@ -143,7 +160,7 @@ class Hub:
 
     # --- processes ---------------------------------------------------------------------------
 
-    def start(self, names: Iterable[str] = tuple(COMMANDS)) -> Self:
+    def start(self, names: Iterable[str] = SPINE) -> Self:
         """Make the topics and start processes; returns when each says that it is ready."""
         kafka_admin.apply(
             self.settings.kafka.bootstrap_servers, wanted_topics(self.settings, embedded=True)
@@ -456,19 +473,26 @@ def post(url: str, body: Any) -> str:
         return text
 
 
+H = TypeVar("H", bound=Hub)
+
+
 @dataclass(frozen=True, slots=True)
-class Own:
+class Own(Generic[H]):
     """A hub, not started yet, and the Kafka and PostgreSQL that are its alone."""
 
-    hub: Hub
+    hub: H
     kafka: EmbeddedKafka
     postgres: EmbeddedPostgres
 
 
 @contextlib.contextmanager
 def hub_of_its_own(
-    home: Path, *, people: Iterable[Person] = (), settings: Mapping[str, str] | None = None
-) -> Iterator[Own]:
+    home: Path,
+    kind: type[H],
+    *,
+    people: Iterable[Person] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Own[H]]:
     """A hub on embedded services of its own, for tests that stop them or read their logs."""
     kafka, database = EmbeddedKafka(home / "kafka"), EmbeddedPostgres(home / "postgres")
     try:
@@ -478,7 +502,7 @@ def hub_of_its_own(
         owned = DatabaseServer(database.admin_url, "own").create()
         postgres.migrate(owned.owner_url)
         kafka.wait_ready()
-        with Hub(
+        with kind(
             home / "hub",
             bootstrap=kafka.bootstrap_servers,
             database=owned,

@@ -86,7 +86,7 @@ def test_ports_are_published_on_loopback_only(name: str) -> None:
 def test_kafka_and_postgresql_reach_nothing_outside() -> None:
     """They, and what needs only them, stand in a network that leads nowhere else."""
     assert COMPOSE["networks"]["bus"] == {"internal": True}
-    for name in ("kafka", "postgres", "identity", "matching", "journal", "services"):
+    for name in ("kafka", "postgres", "identity", "matching", "cases", "journal", "services"):
         assert SERVICES[name]["networks"] == ["bus"]
     assert SERVICES["files"]["network_mode"] == "none"
 
@@ -134,7 +134,7 @@ def test_names_and_ports_are_those_that_the_commands_use() -> None:
     here = containers.ADDRESSES
     assert SERVICES["connector-hl7v2"]["ports"][0].endswith(f":{here.mllp_port}")
     assert here.mllp_host == "connector-hl7v2"
-    for url in (here.api_url, here.pds_url, here.authority_url, here.contact_url):
+    for url in (here.api_url, here.pds_url, here.authority_url, here.contact_url, here.ncmd_url):
         host, port = urlsplit(url).hostname, urlsplit(url).port
         assert host in SERVICES
         if host == "serve":
@@ -144,6 +144,8 @@ def test_names_and_ports_are_those_that_the_commands_use() -> None:
     environment = SERVICES["identity"]["environment"]
     assert environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"] == here.bootstrap_servers
     assert here.pds_url in environment["HALYARD_PDS__BASE_URL"]
+    submit = SERVICES["connector-ncmd"]["environment"]["HALYARD_NCMD__SUBMIT_URL"]
+    assert here.ncmd_url in submit
 
 
 def test_the_image_is_small_non_root_and_checked() -> None:
@@ -216,7 +218,8 @@ def test_files_fit_what_reads_them(tmp_path: Path) -> None:
     feed = directory.feeds[0]
     assert directory.feed_for("", feed.facility, "172.18.0.5") is not None  # a container's address
     assert directory.feed_for("", feed.facility, "81.2.69.142") is None
-    assert set(tomllib.loads((tmp_path / "c" / "halyard.toml").read_text())) == {"database", "pds"}
+    settings = tomllib.loads((tmp_path / "c" / "halyard.toml").read_text())
+    assert set(settings) == {"database", "pds", "ncmd"}
 
 
 async def test_practice_services_listen_where_they_are_told(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 
 from halyard.kafka_admin import TopicSpec, apply
-from halyard.postgres import Pool
+from halyard.postgres import Pool, transaction
 from schemas import codec
 from schemas.events import AlertReceipt, Rung
 from schemas.topics import ALERT_RECEIPT
+from stores import mailbox
+from stores.mailbox import Letter
 from tests.integration.delivery.practice import (
     AUTHORITY,
     HOSPITAL,
@@ -169,12 +173,23 @@ async def test_sigterm_ends_it_with_zero_and_no_line_names_a_person(hub: Hub, po
 
 
 async def test_it_delivers_and_stops_while_kafka_is_away(hub: Hub, pool: Pool) -> None:
-    """No broker answers: the alert goes out all the same, and a stop still ends with zero."""
+    """No broker answers: an alert and a letter go out all the same, and a stop ends with zero."""
     alert = await raise_alert(pool)
     await add(pool, delivery(alert))
+    one = Letter(
+        uuid.UUID(int=1),
+        HOSPITAL,
+        "report-request",
+        b'{"resourceType":"Bundle","id":"00000000-0000-0000-0000-000000000001"}',
+        datetime.now(UTC),
+        endpoint="authority",
+    )
+    async with transaction(pool) as connection:
+        await mailbox.add(connection, [one])
     with hub.start("kafkaless", HALYARD_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1") as process:
         await aeventually(lambda: hub.receiver.versions(alert.alert_id), 60)
         await aeventually(lambda: "delivery_delivered" in process.log_text(), 30)
+        await aeventually(lambda: "letter_pushed" in process.log_text(), 30)
         assert process.terminate() == 0, process.log_text()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -219,6 +220,16 @@ async def test_c16_each_attempt_is_signed_anew_under_one_delivery_id() -> None:
         assert (verified.event, verified.version) == ("alert", "1")
         assert headers["traceparent"] == MESSAGE.traceparent
         assert headers["content-type"] == "application/json"
+
+
+async def test_a_letter_says_that_it_is_fhir() -> None:
+    """The Content-Type of a message is its own."""
+    requests: list[bytes] = []
+    letter = replace(MESSAGE, content_type="application/fhir+json")
+    async with raw_server(says(status("200 OK")), requests) as url, sender() as one:
+        await one.send(Target("hospital", url, SECRET), letter)
+    headers, _ = _parsed(requests[0])
+    assert headers["content-type"] == "application/fhir+json"
 
 
 async def test_the_result_and_its_parts_never_show_secret_url_or_body() -> None:

@@ -21,12 +21,19 @@ from halyard.kafka_admin import TopicSpec
 from halyard.postgres import make_pool
 from halyard.settings import FhirSettings, Settings
 from schemas import codec
+from schemas.deaths import DeathNotified, ReportSubmitted
 from schemas.events import AttendanceReported, MessageRejected
-from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
+from schemas.topics import (
+    ATTENDANCE_REPORTED,
+    DEATH_NOTIFIED,
+    MESSAGE_REJECTED,
+    REPORT_SUBMITTED,
+)
 from stores.directory import Feed
 from tests.support.face import (
     INFIRMARY,
     KEYS,
+    SOUTH,
     bearer,
     directory,
     served,
@@ -36,7 +43,10 @@ from tests.support.face import (
 from tests.unit.fhir.bundles import ENDPOINT
 
 FEED = Feed(source="infirmary-fhir", organisation=INFIRMARY, transport="fhir", endpoint=ENDPOINT)
+AUTHORITY_FEED = Feed(source="south-fhir", organisation=SOUTH, transport="fhir", relays_pds=True)
+"""Of an authority: it reports deaths, relays PDS, and has no attendances."""
 LARGEST = 100_000
+LARGEST_RECORD = 190_000
 
 
 @dataclass(slots=True)
@@ -67,6 +77,16 @@ class Rig:
         found = await topic_records(self.settings, ATTENDANCE_REPORTED)
         return [codec.decode_as(AttendanceReported, one.value) for one in found]
 
+    async def deaths(self) -> list[DeathNotified]:
+        """Notifications and indications that are on the bus now."""
+        found = await topic_records(self.settings, DEATH_NOTIFIED)
+        return [codec.decode_as(DeathNotified, one.value) for one in found]
+
+    async def reports(self) -> list[ReportSubmitted]:
+        """Agencies' answers that are on the bus now."""
+        found = await topic_records(self.settings, REPORT_SUBMITTED)
+        return [codec.decode_as(ReportSubmitted, one.value) for one in found]
+
     async def rejected(self) -> list[MessageRejected]:
         """What was refused and kept."""
         found = await topic_records(self.settings, MESSAGE_REJECTED)
@@ -79,18 +99,25 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """A face with `FEED`; `connect` False leaves the broker away for ever."""
     made = settings(bootstrap=bootstrap, namespace=namespace, request_timeout=seconds)
-    made = made.model_copy(update={"fhir": FhirSettings(max_message_bytes=LARGEST)})
+    kafka = made.kafka.model_copy(update={"max_record_bytes": LARGEST_RECORD})
+    fhir = FhirSettings(max_message_bytes=LARGEST)
+    made = made.model_copy(update={"fhir": fhir, "kafka": kafka})
     bus = Bus(made, client_id="test")
     pool = make_pool(made, name="test")
     try:
         if connect:
             topics = [
                 TopicSpec(qualified(made, name), 1, 1)
-                for name in (ATTENDANCE_REPORTED, MESSAGE_REJECTED)
+                for name in (
+                    ATTENDANCE_REPORTED,
+                    DEATH_NOTIFIED,
+                    REPORT_SUBMITTED,
+                    MESSAGE_REJECTED,
+                )
             ]
             await asyncio.to_thread(kafka_admin.apply, bootstrap, topics)
             await bus.connect(asyncio.Event())
-        known = replace(directory(), feeds=(FEED,))
+        known = replace(directory(), feeds=(FEED, AUTHORITY_FEED))
         async with served(create_app(made, pool, KEYS, known, bus, system_clock)) as url:
             yield Rig(made, url)
     finally:

@@ -16,6 +16,7 @@ import pytest
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 
 from connectors.fhir import intake
+from connectors.fhir.death_messages import DeathMessage
 from connectors.fhir.messages import Limits, Parsed, Refusal, read_message
 from connectors.fhir.outcomes import PATH, RECEIPT
 from halyard import metrics
@@ -232,7 +233,7 @@ async def test_messages_are_read_beside_the_event_loop(
     together: list[int] = []
     running: list[None] = []
 
-    def reading(body: bytes, limits: Limits) -> Parsed | Refusal:
+    def reading(body: bytes, limits: Limits) -> Parsed | DeathMessage | Refusal:
         readers.add(threading.get_ident())
         running.append(None)
         together.append(len(running))

@@ -24,8 +24,9 @@ from halyard.kafka_admin import TopicSpec
 from halyard.privacy import Keys
 from halyard.settings import Hl7v2Settings, KafkaSettings, Settings
 from schemas.codec import decode_as
+from schemas.deaths import DeathNotified
 from schemas.events import AttendanceReported, MessageRejected
-from schemas.topics import ATTENDANCE_REPORTED, MESSAGE_REJECTED
+from schemas.topics import ATTENDANCE_REPORTED, DEATH_NOTIFIED, MESSAGE_REJECTED
 from stores.directory import Feed
 from tests.support.processes import Process
 from tests.unit.hl7v2.messages import FEED, directory
@@ -53,7 +54,7 @@ def make_settings(bootstrap: str, namespace: str, **hl7v2: float) -> Settings:
 
 def create_topics(settings: Settings, *names: str) -> None:
     """Make the connector's topics (or those named)."""
-    wanted = names or (ATTENDANCE_REPORTED, MESSAGE_REJECTED)
+    wanted = names or (ATTENDANCE_REPORTED, DEATH_NOTIFIED, MESSAGE_REJECTED)
     config = {"max.message.bytes": "1500000"}
     kafka_admin.apply(
         settings.kafka.bootstrap_servers,
@@ -100,6 +101,13 @@ class Rig:
         return [
             decode_as(AttendanceReported, record.value)
             for record in await records(self.settings, ATTENDANCE_REPORTED)
+        ]
+
+    async def deaths(self) -> list[DeathNotified]:
+        """What is on the bus as indications of a death."""
+        return [
+            decode_as(DeathNotified, record.value)
+            for record in await records(self.settings, DEATH_NOTIFIED)
         ]
 
     async def rejected(self) -> list[MessageRejected]:

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from connectors.hl7v2.ack import parse_ack
+from schemas.deaths import DeathMessageKind
 from schemas.events import VisitEventKind
 from tests.integration.hl7v2.rig import Rig, create_topics, listening, make_settings
-from tests.unit.hl7v2.messages import FEED, OTHER_NUMBER, PV1, arrival, message, trigger
+from tests.unit.hl7v2.messages import FEED, OTHER_NUMBER, PID, PV1, arrival, message, trigger
 from tests.unit.hl7v2.reading import events
 
 
@@ -51,3 +52,17 @@ async def test_every_event_of_a_message_is_stored_before_its_aa_and_the_same_whe
         VisitEventKind.MERGE,
         VisitEventKind.MERGE,
     ]
+
+
+async def test_a_death_in_a_hospitals_record_is_stored_beside_it(rig: Rig) -> None:
+    """PID-29 of an A03: the attendance, and an indication that asks the hospital to notify."""
+    pid = [*PID.split("|"), *[""] * 30][:31]
+    pid[29], pid[30] = "20260314214000", "Y"
+    left = arrival(msh=trigger("A03", "DEATH-1"), pid="|".join(pid))
+    async with rig.client() as client:
+        assert parse_ack(await client.send(left), left).accepted
+    (attendance,) = await rig.attendances()
+    (death,) = await rig.deaths()
+    assert (death.kind, death.died_at) == (DeathMessageKind.INDICATED, "2026-03-14")
+    assert (death.source, death.message_id) == (attendance.source, attendance.message_id)
+    assert death.source_person != attendance.source_person

@@ -25,10 +25,14 @@ from schemas import topics
 from schemas.events import VisitEventKind
 from streams.identity import process as identity_process
 from streams.tracer import process as tracer_process
+from tests.support import death_identity as say
 from tests.support import identity as make
 from tests.support.identity import CHILD
+from tests.support.identity_world import person_of
 from tests.support.services import Database
 from tests.support.waiting import aeventually
+
+SIBLING = replace(CHILD, nhs_number=make.number(2), given=("Jamie",), birth_date="2018-08-08")
 
 DIRECTORY = f"""
 [[hospital]]
@@ -67,13 +71,16 @@ def settings_for(
     return settings
 
 
-async def test_flag_and_arrival_flow_through_both_processes(
+async def test_flag_arrival_and_death_flow_through_both_processes(
     kafka_bootstrap: str, namespace: str, database: Database, pds: PdsThread, tmp_path: Path
 ) -> None:
-    """A flag, a numberless arrival and its cancel come out verified, in order, once each."""
+    """A flag, a numberless arrival and its cancel come out verified, in order, once each; a death
+    comes out at once, and once more with its number."""
     settings = settings_for(kafka_bootstrap, namespace, database, pds, tmp_path)
+    pds.pds.register.put(person_of(SIBLING))
     submitted = make.flag()
     arrival = make.attendance(replace(CHILD, nhs_number=None))
+    death = say.death(SIBLING)
     cancel = make.attendance(replace(CHILD, nhs_number=None), kind=VisitEventKind.CANCEL)
     identity, tracer = Service("identity", settings), Service("tracer", settings)
     running = [
@@ -84,6 +91,7 @@ async def test_flag_and_arrival_flow_through_both_processes(
     await producer.start()
     consumer = AIOKafkaConsumer(
         qualified(settings, topics.ATTENDANCE_VERIFIED),
+        qualified(settings, topics.DEATH_VERIFIED),
         bootstrap_servers=kafka_bootstrap,
         auto_offset_reset="earliest",
     )
@@ -94,10 +102,11 @@ async def test_flag_and_arrival_flow_through_both_processes(
         for some in (await consumer.getmany(timeout_ms=200)).values():
             values.extend(record.value for record in some)
         held = make.holding(values)
-        return {one[1] for one in held.values() if one} == {"VERIFIED"} and len(held) == 2
+        both = {one[1] for one in held.values() if one} == {"VERIFIED"} and len(held) == 2
+        return both and len(say.told(values)) == 2
 
     try:
-        records = [make.incoming(event) for event in (submitted, arrival, cancel)]
+        records = [make.incoming(event) for event in (submitted, arrival, death, cancel)]
         sent = await produce(
             producer, settings, [Record(r.topic, r.key, r.value, r.headers) for r in records]
         )
@@ -105,6 +114,11 @@ async def test_flag_and_arrival_flow_through_both_processes(
         await aeventually(verified, 40, why="both verified")
         last = [one.event for one in make.said(values) if one.status == "VERIFIED"]
         assert last == [arrival.event_id, cancel.event_id]
+        told = sorted((one.revision, one.event, one.person) for one in say.told(values))
+        assert told == [
+            (1, death.event_id, None),
+            (2, death.event_id, make.known(SIBLING).person),
+        ]
     finally:
         await consumer.stop()
         await producer.stop()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from dataclasses import replace
 
 from halyard.errors import TransientError
-from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim, VisitEventKind
+from schemas.events import PersonClaim, VisitEventKind
 from stores import outbox
+from streams.identity.evidence import Reported
+from tests.support import death_identity as say
 from tests.support import identity as make
 from tests.support.identity import CHILD
 from tests.support.identity_world import World, person_of
@@ -40,11 +43,11 @@ def crowd() -> list[PersonClaim]:
     return people
 
 
-def history(
-    choose: random.Random, people: list[PersonClaim]
-) -> list[AttendanceReported | FlagSubmitted]:
-    """Events about them, some without number or name, some flags, some merges (also wrong ones)."""
-    events: list[AttendanceReported | FlagSubmitted] = []
+def history(choose: random.Random, people: list[PersonClaim]) -> list[Reported]:
+    """Events about them, some without number or name, some flags, some merges (also wrong ones),
+    some deaths.
+    """
+    events: list[Reported] = []
     for index in range(160):
         who = choose.randrange(len(people))
         claim = people[who]
@@ -55,6 +58,16 @@ def history(
         if choose.random() < 0.05:
             one, other = (f"L{choose.choice((who, 0))}{choose.randrange(2)}" for _ in range(2))
             events.append(make.merge(one, other, minutes=index))
+            continue
+        if choose.random() < 0.1:
+            events.append(
+                say.death(
+                    PersonClaim() if choose.random() < 0.3 else claim,
+                    reference=f"N{who}",
+                    version=index,
+                    kind=choose.choice((say.SUBMITTED, say.UPDATED, say.VOIDED)),
+                )
+            )
             continue
         if choose.random() < 0.1:
             events.append(make.flag(people[who], line=index + 1, local_id=f"C{who}"))
@@ -73,7 +86,7 @@ def history(
 
 async def test_workers_and_tracers_agree_in_the_end(world: World) -> None:
     """Three workers, two tracers, every batch taken twice: each event has one end, which the bus
-    confirms, and nothing stays parked."""
+    confirms, and nothing stays parked; each death was told at once."""
     choose = random.Random(7)
     people = crowd()
     world.knows(*(person_of(one, restricted=index == 4) for index, one in enumerate(people[:6])))
@@ -107,7 +120,7 @@ async def test_workers_and_tracers_agree_in_the_end(world: World) -> None:
     await asyncio.gather(*tracers)
     await outbox.sweep(world.pool, world.send, older_than_seconds=0)
 
-    rows = await world.rows("select reported_event_id, state, person, rule from claims")
+    rows = await world.rows("select reported_event_id, event_kind, state, person, rule from claims")
     assert {row["reported_event_id"] for row in rows} == {event.event_id for event in events}
     assert not {row["state"] for row in rows} & {"waiting", "provisional"}
     assert await world.value("select count(*) from parked_keys") == 0
@@ -115,10 +128,20 @@ async def test_workers_and_tracers_agree_in_the_end(world: World) -> None:
     assert holding == {
         row["reported_event_id"]: (row["person"], "VERIFIED")
         for row in rows
-        if row["state"] == "verified"
+        if row["state"] == "verified" and row["event_kind"] != "death"
     }
+    told: dict[uuid.UUID, list[say.Told]] = {}
+    for one in sorted(say.told(world.sent), key=lambda one: one.revision):
+        told.setdefault(one.event, []).append(one)
+    assert {event: (some[-1].person, some[-1].rule) for event, some in told.items()} == {
+        row["reported_event_id"]: (row["person"], row["rule"])
+        for row in rows
+        if row["event_kind"] == "death"
+    }
+    assert {some[0].revision for some in told.values()} == {1}
     restricted = make.known(people[4]).person
     assert (restricted, "PROVISIONAL") not in {(one.person, one.status) for one in world.said()}
     assert None not in (await world.answers()).values()
     statements = [(one.event, one.revision) for one in world.said()]
+    statements += [(one.event, one.revision) for one in say.told(world.sent)]
     assert len(statements) == len(set(statements))

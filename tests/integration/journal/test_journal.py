@@ -284,7 +284,7 @@ async def test_new_partitions_of_a_topic_are_read(
 ) -> None:
     """A topic that is extended while the journal runs is indexed whole."""
     monkeypatch.setattr(process, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr("connectors.journal.reader.METADATA_MS", 500)
+    monkeypatch.setattr("connectors.kafka_reader.METADATA_MS", 500)
     async with rig.journal():
         await rig.send(_receipts(10))
         await rig.until_indexed(10)

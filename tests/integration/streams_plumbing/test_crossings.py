@@ -88,7 +88,7 @@ async def test_c03_a_publisher_waits_for_the_lane_and_skips_nothing(plumbing: Pl
         async with transaction(a.pool) as connection:
             await outbox.add(connection, [_entry("raised")])
 
-        async def slow(records: Sequence[Record]) -> Sequence[bool]:
+        async def slow(records: Sequence[Record]) -> Sequence[bool | outbox.Never]:
             reached.set()
             await go.wait()
             return await a.send(records)

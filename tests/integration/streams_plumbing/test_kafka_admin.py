@@ -6,6 +6,7 @@ import socket
 from dataclasses import replace
 
 import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from halyard import kafka_admin
 from halyard.errors import BrokerUnavailable
@@ -54,6 +55,33 @@ def test_the_lag_of_a_group_that_never_read_is_everything(
         (2, None, 0),
     ]
     assert kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody") == []
+
+
+def test_the_lag_in_a_topic_that_the_broker_does_not_know_is_no_zero(
+    kafka_bootstrap: str, namespace: str
+) -> None:
+    """A topic that is new to the broker, or not there: how far behind a group is cannot be told,
+    and to say nothing would say that it is not behind."""
+    topic = TopicSpec(f"{namespace}.t", 2, 1)
+    kafka_admin.apply(kafka_bootstrap, [topic])
+    asked = [topic.name, f"{namespace}.missing"]
+    with pytest.raises(BrokerUnavailable, match="halyard topics apply"):
+        kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody", asked)
+
+
+def test_what_retention_took_is_no_lag(kafka_bootstrap: str, namespace: str) -> None:
+    """A group that never committed has to read what is retained, and no more."""
+    topic = TopicSpec(f"{namespace}.t", 1, 1)
+    kafka_admin.apply(kafka_bootstrap, [topic])
+    producer = KafkaProducer(bootstrap_servers=kafka_bootstrap)
+    for _ in range(5):
+        producer.send(topic.name, b"x").get(10)
+    producer.close()
+    client = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    client.delete_records({TopicPartition(topic.name, 0): 3})
+    client.close()
+    (part,) = kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody", [topic.name])
+    assert (part.committed, part.end, part.lag) == (None, 5, 2)
 
 
 def test_a_cluster_describes_itself(kafka_bootstrap: str) -> None:

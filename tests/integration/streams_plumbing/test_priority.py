@@ -1,4 +1,5 @@
-"""Two topics on one worker: the first goes before the others (correctness rules 21 and 22)."""
+"""Several topics on one worker: the first goes before the others, and each of those has a share of
+its own (correctness rules 21 and 22)."""
 
 from __future__ import annotations
 
@@ -21,11 +22,12 @@ from tests.support.toy_stage import GROUP, SOURCE
 from tests.support.waiting import aeventually
 
 BULK = "toy.bulk.v1"
+SMALL = "toy.small.v1"
 AT_MOST = 10  # of the others in a batch
 
 
 class _Watched:
-    """A worker that reads both topics; its first batch, of the bulk, is held until `go`."""
+    """A worker that reads all topics; its first batch, of the bulk, is held until `go`."""
 
     def __init__(self, plumbing: Plumbing) -> None:
         self.plumbing = plumbing
@@ -38,10 +40,10 @@ class _Watched:
         self.held.set()
         await self.go.wait()
 
-    async def let_arrive(self, *numbers: int) -> None:
+    async def let_arrive(self, *numbers: int, on: str = SOURCE) -> None:
         """Put arrivals on the log, and wait until the worker's consumer has them in its buffer."""
-        await self.plumbing.send_events(*numbers)
-        topic = qualified(self.plumbing.settings, SOURCE)
+        await self.plumbing.send_events(*numbers, topic=on)
+        topic = qualified(self.plumbing.settings, on)
         here = [TopicPartition(topic, number) for number in range(2)]
         await aeventually(
             lambda: sum(self.consumer.highwater(tp) or 0 for tp in here) == len(numbers), 20
@@ -53,16 +55,17 @@ class _Watched:
             parts = kafka_admin.group_lag(
                 settings.kafka.bootstrap_servers,
                 qualified(settings, GROUP),
-                [qualified(settings, SOURCE), qualified(settings, BULK)],
+                [qualified(settings, one) for one in (SOURCE, BULK, SMALL)],
             )
             return sum(part.committed or 0 for part in parts) == amount
 
         await aeventually(lambda: asyncio.to_thread(committed), 30)
 
-    def counts(self) -> list[tuple[int, int]]:
+    def counts(self, *topics: str) -> list[tuple[int, ...]]:
         """Arrivals and others in each batch."""
+        wanted = topics or (SOURCE, BULK)
         return [
-            (sum(r.topic == SOURCE for r in batch), sum(r.topic == BULK for r in batch))
+            tuple(sum(r.topic == topic for r in batch) for topic in wanted)
             for batch in self.batches
         ]
 
@@ -74,7 +77,8 @@ async def _watched(
     plumbing = make_plumbing(max_background=AT_MOST)
     settings = plumbing.settings
     kafka_admin.apply(
-        settings.kafka.bootstrap_servers, [TopicSpec(qualified(settings, BULK), 2, 1)]
+        settings.kafka.bootstrap_servers,
+        [TopicSpec(qualified(settings, topic), 2, 1) for topic in (BULK, SMALL)],
     )
     await plumbing.send_events(*range(bulk), topic=BULK)
     watched = _Watched(plumbing)
@@ -86,7 +90,7 @@ async def _watched(
     monkeypatch.setattr(stage, "make_consumer", made)
     async with plumbing.toy() as toy:
         toy.before = watched.before
-        async with running(plumbing, toy, (SOURCE, BULK)):
+        async with running(plumbing, toy, (SOURCE, BULK, SMALL)):
             await asyncio.wait_for(watched.held.wait(), 20)
             yield watched
 
@@ -108,6 +112,19 @@ async def test_what_came_later_on_the_first_topic_goes_before_a_heap_on_the_othe
         seen.setdefault((record.topic, record.partition), []).append(record.offset)
     for offsets in seen.values():
         assert all(after == before + 1 for before, after in pairwise(offsets))
+
+
+async def test_a_heap_on_one_topic_delays_no_other(
+    make_plumbing: Callable[..., Plumbing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each further topic has a share of its own: a death that comes behind a heap of flags is in
+    the next batch, wherever its topic stands in the list."""
+    async with _watched(make_plumbing, monkeypatch, 60) as watched:
+        await watched.let_arrive(*range(100, 105), on=SMALL)
+        watched.go.set()
+        await watched.until_all_committed(65)
+    assert watched.counts(BULK, SMALL)[1] == (AT_MOST, 5), watched.counts(BULK, SMALL)
+    assert sorted(watched.plumbing.done()) == [*range(60), *range(100, 105)]
 
 
 async def test_c21_records_in_hand_outlive_a_failure_to_read_the_others(

@@ -35,6 +35,20 @@ def test_a_second_start_keeps_keys_and_tokens_and_takes_new_ports(tmp_path: Path
     assert directory.endpoints[practice.ALERT_ENDPOINT].url == "http://127.0.0.1:31/webhook"
 
 
+def test_files_of_an_older_version_get_what_is_new_and_keep_what_they_have(tmp_path: Path) -> None:
+    """An organisation or a password that came later is added; nothing that is there changes."""
+    first = practice.prepare(tmp_path, authority_port=1, contact_port=2)
+    secrets, tokens = first.secrets_file.read_text(), first.tokens_file.read_text()
+    older = [line for line in secrets.splitlines() if not line.startswith(("ncmd_", "contact "))]
+    first.secrets_file.write_text("\n".join(older))
+    first.tokens_file.write_text(tokens.splitlines()[0])
+    practice.prepare(tmp_path, authority_port=1, contact_port=2)
+    assert set(older) <= set(first.secrets_file.read_text().splitlines())
+    assert first.tokens_file.read_text().startswith(tokens.splitlines()[0])
+    assert set(practice.read_tokens(first.tokens_file)) == set(practice.ORGANISATIONS)
+    assert "contact" in load_keys(first.secrets_file).webhook
+
+
 def test_missing_tokens_say_what_to_do(tmp_path: Path) -> None:
     """Without a practice system there is a sentence, not a traceback."""
     with pytest.raises(ConfigurationError, match="halyard up"):

@@ -53,8 +53,8 @@ def test_listeners_that_cannot_be_used(url: str, says: str) -> None:
         check_listeners(directory(url), production=True)
 
 
-@pytest.mark.parametrize("place", ["alert_endpoint", "restricted_endpoint"])
+@pytest.mark.parametrize("place", ["alert_endpoint", "restricted_endpoint", "message_endpoint"])
 def test_an_authoritys_alerts_do_not_go_to_a_listener(place: str) -> None:
-    """They have no HL7 v2 form; the start says so, not a parked delivery."""
+    """Nor messages about deaths: they have no HL7 v2 form; the start says so."""
     with pytest.raises(ConfigurationError, match="webhooks only"):
         check_listeners(directory("mllps://x:1", **{place: "listener"}), production=False)

@@ -99,8 +99,10 @@ def _changed(resource: dict[str, Any], changes: dict[str, Any] | None) -> dict[s
 
 
 def read(message: dict[str, Any]) -> Parsed | Refusal:
-    """As the hub reads it."""
-    return read_message(json.dumps(message).encode())
+    """As the hub reads it; AssertionError if it takes it for a message about a death."""
+    found = read_message(json.dumps(message).encode())
+    assert isinstance(found, Parsed | Refusal)
+    return found
 
 
 def events(message: dict[str, Any], received_at: datetime = RECEIVED) -> list[AttendanceReported]:

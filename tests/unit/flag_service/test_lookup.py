@@ -165,3 +165,16 @@ def test_without_a_fresh_file_nothing_can_be_checked(
 def test_a_flag_is_told_also_when_files_are_stale() -> None:
     """What is held is held."""
     assert ask(plan(), ages={NORTH: timedelta(days=30)})["answer"] == FLAGGED
+
+
+def test_a_noted_death_stands_beside_plans_and_beside_none() -> None:
+    """Also where nothing else could be checked: the death is known whatever authorities sent."""
+    at = NOW - timedelta(days=2)
+    for plans in ((plan(),), ()):
+        coverage = {NORTH: Coverage(NORTH, NOW, 0)}
+        held = Held(plans, coverage, True, death_noted=at)
+        found = answer(held, directory(), caller=INFIRMARY, now=NOW)
+        assert found["death_noted"] == at.isoformat()
+    assert ask(plan())["death_noted"] is None
+    unchecked = answer(Held((), {}, True, at), directory(), caller=INFIRMARY, now=NOW)
+    assert (unchecked["answer"], unchecked["death_noted"]) == (NOT_CHECKED, at.isoformat())

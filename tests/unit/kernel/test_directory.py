@@ -124,6 +124,7 @@ def test_a_code_is_shown_by_its_name(directory: Directory) -> None:
         (FEED_LINE, 'fallback_charset = "utf-16"', "feed.0.fallback_charset", "character set"),
         (FEED_LINE, 'timezone = "Europe/Atlantis"', "feed.0.timezone", "time zone"),
         (FEED_LINE, 'timezone = "../etc"', "feed.0.timezone", "time zone"),
+        (FEED_LINE, "relays_pds = true", "feed rtest-ed", "relays_pds"),
     ],
 )
 def test_an_error_names_entry_and_rule(
@@ -245,7 +246,7 @@ def test_a_fhir_feed_is_known_by_its_organisation_and_endpoint(tmp_path: Path) -
     assert directory.fhir_feed("RZZ", "urn:ed") is None
     found = directory.fhir_feed("RTEST", "urn:ed")
     assert found is not None
-    assert found.source == "rtest-fhir"
+    assert (found.source, found.relays_pds) == ("rtest-fhir", False)
     assert directory.feed_for("", "", "127.0.0.1") is None
     with pytest.raises(ConfigurationError, match="needs `facility`"):
         _load(tmp_path, GOOD.replace('facility = "RTEST"\napplication', "application"))

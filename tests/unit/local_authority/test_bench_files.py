@@ -6,8 +6,9 @@ from datetime import date
 
 import pytest
 
+from bench.command import PAGE
 from bench.report import Setting
-from bench.upload import BEGIN, END, PAGE, Results, Run
+from bench.upload import BEGIN, END, Results, Run
 from bench.upload_files import FORMATS, people, records
 from bench.upload_report import render
 from connectors.local_authority.reading import Format, make_reader

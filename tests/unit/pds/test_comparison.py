@@ -87,6 +87,16 @@ def test_everything_agrees() -> None:
          "given_differs_perhaps_a_twin"),
         ({"given": ("Baby",)}, {}, "verified", "number_birth_date_family"),
         ({"given": ()}, {}, "verified", "number_birth_date_family"),
+        ({"given": ("Baby",), "gender": "F"}, {}, "potential", "gender_differs_perhaps_a_twin"),
+        ({"given": (), "gender": "2"}, {}, "potential", "gender_differs_perhaps_a_twin"),
+        ({"given": ("Baby",), "gender": "F", "family": None}, {}, "potential",
+         "gender_differs_perhaps_a_twin"),
+        ({"given": ("Baby",), "gender": "unknown"}, {}, "verified", "number_birth_date_family"),
+        ({"given": ("Baby",), "gender": "other"}, {}, "verified", "number_birth_date_family"),
+        ({"given": ("Baby",), "gender": None}, {}, "verified", "number_birth_date_family"),
+        ({"given": ("Baby",), "gender": "F", "family": "Other"}, {}, "conflict",
+         "family_differs"),
+        ({"gender": "F"}, {}, "verified", "number_birth_date_names"),
         ({"given": ("Baby",), "family": "Other"}, {"given": ("Baby",)}, "conflict",
          "family_differs"),
         ({"given": ("Baby",), "family": None}, {"given": ("Baby",)}, "potential",
@@ -144,6 +154,23 @@ def test_search_rules(
     assert (result.verdict, result.rule) == (verdict, f"pds.search.{rule}")
 
 
+@pytest.mark.parametrize(
+    ("given", "verdict", "rule"),
+    [
+        (("Robin",), "verified", "number_birth_date_names"),
+        (("Baby",), "potential", "given_unknown_perhaps_a_twin"),
+        ((), "potential", "given_unknown_perhaps_a_twin"),
+        (("Kit",), "conflict", "given_differs_perhaps_a_twin"),
+    ],
+)
+def test_one_of_a_multiple_birth_needs_its_given_name(
+    given: tuple[str, ...], verdict: str, rule: str
+) -> None:
+    """Number, birth date and family name are not enough where the sender tells of twins."""
+    result = compare(replace(CLAIM, given=given), RECORD, one_of_several=True)
+    assert (result.verdict, result.rule) == (verdict, f"pds.get.{rule}")
+
+
 def test_superseded_number_counts_as_the_number() -> None:
     """A claim with the merged number is compared with the successor, and the field says so."""
     result = compare(CLAIM, replace(RECORD, nhs_number=OTHER_NUMBER), requested=NUMBER)
@@ -195,6 +222,10 @@ def test_what_verified_always_means(claim: PersonClaim, record: PdsRecord) -> No
             retrieved.given is Agreement.PARTLY
         )
         assert retrieved.given is not Agreement.DIFFERS
+        assert retrieved.gender is not Agreement.DIFFERS or retrieved.given in (
+            Agreement.AGREES,
+            Agreement.PARTLY,
+        )
     searched = compare_search(claim, record, score=1.0, fuzzy=False)
     if searched.verified:
         assert claim.birth_date == record.birth_date == "2017-03-14"

@@ -1,0 +1,1 @@
+"""Practice senders of child deaths: notifications, agencies' reports, PDS events."""
