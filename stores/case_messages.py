@@ -242,6 +242,12 @@ async def unattached(connection: Connection, *, limit: int = 100) -> list[Report
     return [_report(row) for row in await cursor.fetchall()]
 
 
+async def count_unattached(connection: Connection) -> int:
+    """How many reports there are of which no case is known."""
+    row = await (await connection.execute(_SQL["count_unattached"])).fetchone()
+    return int(row["amount"]) if row else 0
+
+
 async def report_of_event(connection: Connection, event_id: uuid.UUID) -> Report | None:
     """The report of which an event was a version, as it stands."""
     cursor = await connection.execute(_SQL["report_of_event"], {"event_id": event_id})

@@ -100,6 +100,9 @@ where r.case_id is null
 order by m.received_at, r.source, r.source_patient
 limit %(limit)s
 
+-- name: count_unattached
+select count(*) as amount from case_reports where case_id is null
+
 -- name: report_of_event
 select r.source, r.source_patient, r.case_id, r.attached, m.event
 from case_messages said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from schemas.deaths import (
     CaseContent,
@@ -16,6 +17,9 @@ from schemas.deaths import (
     RequestState,
 )
 from schemas.events import Identity, NhsNumberStatus
+
+SHIELDED: Final = "location-shielded"
+"""Mark of a message whose sender said that the child is restricted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,23 @@ async def page(
     return [Listed(**{**row, "needs": tuple(row["needs"])}) for row in await cursor.fetchall()]
 
 
+async def count(
+    connection: Connection,
+    *,
+    states: Sequence[str] | None = None,
+    needs: str | None = None,
+    panel: str | None = None,
+) -> int:
+    """How many cases all the pages have."""
+    wanted = {
+        "states": None if states is None else list(states),
+        "needs": needs,
+        "panel": panel,
+    }
+    row = await (await connection.execute(_SQL["count"], wanted)).fetchone()
+    return int(row["amount"]) if row else 0
+
+
 async def history(connection: Connection, case_id: uuid.UUID) -> list[CaseChanged]:
     """Every version of the case, the oldest first."""
     cursor = await connection.execute(_SQL["history"], {"case_id": case_id})

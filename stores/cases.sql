@@ -40,6 +40,13 @@ where (%(after_at)s::timestamptz is null
 order by opened_at, case_id
 limit %(limit)s
 
+-- name: count
+select count(*) as amount
+from cases
+where (%(states)s::text[] is null or state = any(%(states)s::text[]))
+    and (%(needs)s::text is null or %(needs)s = any(needs))
+    and (%(panel)s::text is null or panel = %(panel)s)
+
 -- name: history
 select content from case_events where case_id = %(case_id)s order by version
 

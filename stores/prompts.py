@@ -95,5 +95,11 @@ async def page(connection: Connection, *, all_states: bool, limit: int) -> list[
     return [_prompt(row) for row in await cursor.fetchall()]
 
 
+async def count(connection: Connection, *, all_states: bool) -> int:
+    """How many prompts are open (or there are, of every state)."""
+    row = await (await connection.execute(_SQL["count"], {"all": all_states})).fetchone()
+    return int(row["amount"]) if row else 0
+
+
 def _prompt(row: dict[str, Any]) -> Prompt:
     return Prompt(**{**row, "indication": DeathIndication(row["indication"])})

@@ -73,6 +73,9 @@ where prompt_id in (
     for update skip locked
 )
 
+-- name: count
+select count(*) as amount from death_prompts where state = 'open' or %(all)s
+
 -- name: page
 select * from death_prompts
 where state = 'open' or %(all)s

@@ -95,6 +95,12 @@ async def open_proposals(
     return [_proposal(row) for row in await cursor.fetchall()]
 
 
+async def count_open(connection: Connection) -> int:
+    """How many proposals nobody has decided yet."""
+    row = await (await connection.execute(_SQL["count_open"])).fetchone()
+    return int(row["amount"]) if row else 0
+
+
 async def save(connection: Connection, proposals: Sequence[Proposal]) -> None:
     """Write proposals whole; the caller holds the ``case:`` locks of both."""
     if not proposals:

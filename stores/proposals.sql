@@ -33,6 +33,9 @@ where state = 'proposed' and (%(after)s::timestamptz is null or proposed_at > %(
 order by proposed_at, one, other
 limit %(limit)s
 
+-- name: count_open
+select count(*) as amount from case_proposals where state = 'proposed'
+
 -- name: save
 insert into case_proposals (
     one, other, score, rule, agreements, differences, state, proposed_at, changed_at,

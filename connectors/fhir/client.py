@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
 from connectors.fhir.outcomes import CONTENT_TYPE, PATH, RECEIPT
-from connectors.fhir.view import codings, obj, objs, texts
+from connectors.fhir.view import codings, obj, objs, text, texts
 from halyard.errors import TransientError
 
 
@@ -19,7 +19,9 @@ class FhirUnavailable(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class FhirAnswer:
-    """What the hub said. `issues` are rules, each with the elements it names."""
+    """What the hub said. `issues` are rules, each with the elements it names, and of an error what
+    to do.
+    """
 
     status: int
     receipt: str | None
@@ -74,9 +76,13 @@ def _issues(response: httpx.Response) -> list[str]:
         outcome = response.json()
     except ValueError:
         return []
-    return [
-        " ".join(
-            [*(coding.code for coding in codings(obj(one, "details"))), *texts(one, "expression")]
-        )
-        for one in objs(outcome, "issue")
-    ]
+    if detail := text(outcome, "detail"):  # a problem: refused before it was read
+        return [detail]
+    return [_words(one) for one in objs(outcome, "issue")]
+
+
+def _words(issue: dict[str, Any]) -> str:
+    details = obj(issue, "details")
+    said = " ".join([*(coding.code for coding in codings(details)), *texts(issue, "expression")])
+    advice = text(details, "text") if text(issue, "severity") in ("error", "fatal") else ""
+    return ": ".join(part for part in (said, advice) if part)

@@ -138,7 +138,7 @@ def _told(
     )
     claim = _completed(claim, facts)
     if message.restricted:
-        marks.append("location-shielded")
+        marks.insert(0, "location-shielded")  # before all that may be cut
         claim = replace(claim, postcode=None)
         facts = tuple(one for one in facts if not is_location(one.name))
     return claim, own, facts

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from halyard.cli.output import line, table
 from halyard.errors import PermanentError
 from halyard.postgres import Connection
-from schemas.deaths import CaseChanged, CaseContent, CaseFact
-from stores import case_commands, cases, mailbox, proposals, report_requests
+from schemas.deaths import (
+    CaseChanged,
+    CaseContent,
+    CaseFact,
+    DeathNotified,
+    Eligibility,
+    ReportSubmitted,
+)
+from stores import case_commands, case_messages, cases, mailbox, proposals, report_requests
+from stores.case_model import SHIELDED
+
+_NO_GAP: Final = "; places are withheld: this is no gap of the form"
+_RULED: Final = (Eligibility.IN_SCOPE, Eligibility.OUT_OF_SCOPE)
 
 
 async def whole(connection: Connection, case_id: uuid.UUID, *, with_number: bool) -> dict[str, Any]:
@@ -20,12 +31,14 @@ async def whole(connection: Connection, case_id: uuid.UUID, *, with_number: bool
         raise PermanentError(f"There is no case {case_id}; `halyard cases list` shows them.")
     asked = await report_requests.load(connection, [case_id, *row.content.absorbed])
     waiting = await mailbox.unacknowledged(connection, case_id)
+    shielding = await _shielding(connection, [case_id, *row.content.absorbed])
     return {
         "case_id": case_id,
         "version": row.version,
         "opened_at": row.opened_at,
         "changed_at": row.changed_at,
         **_content(row.content, with_number=with_number),
+        "shielded_by": shielding,
         "requests": [asdict(one) for one in asked],
         "duplicates": [asdict(one) for one in await proposals.of_cases(connection, [case_id])],
         "decisions": [asdict(one) for one in await case_commands.of_case(connection, case_id)],
@@ -34,6 +47,15 @@ async def whole(connection: Connection, case_id: uuid.UUID, *, with_number: bool
         ],
         "history": [_version(one) for one in await cases.history(connection, case_id)],
     }
+
+
+async def _shielding(connection: Connection, family: list[uuid.UUID]) -> list[str]:
+    """Whose notification or report says that the child is restricted."""
+    said: list[DeathNotified | ReportSubmitted] = [
+        *(one.notified for one in await case_messages.notifications(connection, family)),
+        *(one.report for one in await case_messages.reports(connection, family)),
+    ]
+    return sorted({one.organisation for one in said if SHIELDED in one.marks})
 
 
 def _content(content: CaseContent, *, with_number: bool) -> dict[str, Any]:
@@ -71,12 +93,39 @@ def _version(changed: CaseChanged) -> dict[str, Any]:
     }
 
 
+def proposal(one: dict[str, Any]) -> dict[str, Any]:
+    """A pair that may be one death, as a row of a table."""
+    return {
+        **one,
+        "one_id": one["one"],
+        "other_id": one["other"],
+        "score": f"{one['score']:.2f}",
+        "agreements": ", ".join(one["agreements"]),
+        "differences": ", ".join(one["differences"]),
+    }
+
+
+def _withheld(case: dict[str, Any]) -> str:
+    """Why places are missing, if somebody says that the child is restricted."""
+    if case["shielded_by"]:
+        why = f"the sender ({', '.join(case['shielded_by'])}) marked the child as restricted"
+    elif case["restricted"]:
+        why = "the child's record is restricted"
+    else:
+        return ""
+    return f"{why}; do not ask for the address by ordinary means"
+
+
 def print_case(case: dict[str, Any]) -> None:
     """Print it for a person."""
+    withheld = _withheld(case)
+    no_scope = _NO_GAP if withheld and case["eligibility"] not in _RULED else ""
+    no_panel = _NO_GAP if withheld and case["panel"] is None else ""
     line(f"case {case['case_id']} version {case['version']}: {case['state']}")
     for name, text in (
-        ("eligibility", f"{case['eligibility']} ({case['eligibility_rule']})"),
-        ("panel", f"{case['panel'] or '-'} ({case['panel_rule'] or '-'})"),
+        ("places withheld", withheld),
+        ("eligibility", f"{case['eligibility']} ({case['eligibility_rule']}{no_scope})"),
+        ("panel", f"{case['panel'] or '-'} ({case['panel_rule'] or '-'}{no_panel})"),
         ("panels told", ", ".join(case["panels_informed"])),
         ("needs", ", ".join(case["needs"])),
         ("conflicts", ", ".join(case["conflicts"])),
@@ -106,8 +155,8 @@ def print_case(case: dict[str, Any]) -> None:
         ("other numbers", ("system", "value", "organisation"), case["tracking"]),
         (
             "proposals",
-            ("one", "other", "state", "score", "agreements", "differences"),
-            case["duplicates"],
+            ("one_id", "other_id", "state", "score", "agreements", "differences"),
+            [proposal(one) for one in case["duplicates"]],
         ),
         ("decisions", ("kind", "by", "reason", "panel", "decided_at"), case["decisions"]),
         ("not acknowledged", ("organisation", "kind"), case["not_acknowledged"]),

@@ -7,9 +7,8 @@ only with `--with-number`.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, TypeVar
 
@@ -34,7 +33,7 @@ T = TypeVar("T")
 app = typer.Typer(help="Cases of child deaths: see them, decide about them.", no_args_is_help=True)
 
 Case = Annotated[str, typer.Argument(help="Id of a case, as `halyard cases list` shows it.")]
-By = Annotated[str, typer.Option(help="Who decides: a role or work name; default: your login.")]
+By = Annotated[str, typer.Option(help="Needed. Who decides: a role or work name, kept and shown.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 Version = Annotated[
     int | None,
@@ -65,15 +64,17 @@ def list_(
     if wanted not in {"ALL", *(one.value for one in CaseState)}:
         raise typer.BadParameter("give --state OPEN, MERGED, VOIDED or all")
 
-    async def read(connection: Connection) -> list[cases.Listed]:
-        states = None if wanted == "ALL" else [wanted]
-        return await cases.page(connection, limit=limit, states=states, needs=needs, panel=panel)
-
-    found = [asdict(one) for one in _read(read)]
+    states = None if wanted == "ALL" else [wanted]
+    listed, total = _page(
+        lambda each: cases.page(each, limit=limit, states=states, needs=needs, panel=panel),
+        lambda each: cases.count(each, states=states, needs=needs, panel=panel),
+    )
+    found = [asdict(one) for one in listed]
     if json:
-        print_json({"cases": found})
+        print_json({"cases": found, "total": total})
     elif found:
         table(_LISTED, [{**one, "needs": ", ".join(one["needs"])} for one in found])
+        _say_cut(len(found), total)
     else:
         line("no cases")
 
@@ -230,25 +231,15 @@ def duplicates(
     json: Json = False,
 ) -> None:
     """List pairs that may be one death, with what agrees and what differs; a person decides."""
-    found = [
-        asdict(one)
-        for one in _read(lambda connection: proposals.open_proposals(connection, limit=limit))
-    ]
+    listed, total = _page(
+        lambda each: proposals.open_proposals(each, limit=limit), proposals.count_open
+    )
+    found = [asdict(one) for one in listed]
     if json:
-        print_json({"duplicates": found})
+        print_json({"duplicates": found, "total": total})
     elif found:
-        rows = [
-            {
-                **one,
-                "one_id": one["one"],
-                "other_id": one["other"],
-                "score": f"{one['score']:.2f}",
-                "agreements": ", ".join(one["agreements"]),
-                "differences": ", ".join(one["differences"]),
-            }
-            for one in found
-        ]
-        table(_PROPOSED, rows)
+        table(_PROPOSED, [case_view.proposal(one) for one in found])
+        _say_cut(len(found), total)
     else:
         line("nothing is proposed")
 
@@ -260,15 +251,18 @@ def prompts_(
     json: Json = False,
 ) -> None:
     """List deaths that a record indicates and nobody has notified; who was asked to."""
-    found = [
-        asdict(one) for one in _read(lambda each: prompts.page(each, all_states=every, limit=limit))
-    ]
+    listed, total = _page(
+        lambda each: prompts.page(each, all_states=every, limit=limit),
+        lambda each: prompts.count(each, all_states=every),
+    )
+    found = [asdict(one) for one in listed]
     for one in found:
         del one["person"]
     if json:
-        print_json({"prompts": found})
+        print_json({"prompts": found, "total": total})
     elif found:
         table(_PROMPTED, found)
+        _say_cut(len(found), total)
     else:
         line("no prompts")
 
@@ -279,6 +273,9 @@ def reports_(
     json: Json = False,
 ) -> None:
     """List agencies' reports of which no case is known yet: a person finds out."""
+    listed, total = _page(
+        lambda each: case_messages.unattached(each, limit=limit), case_messages.count_unattached
+    )
     found = [
         {
             "event_id": one.report.event_id,
@@ -288,12 +285,13 @@ def reports_(
             "number_status": one.indicator.value,
             "received_at": one.report.received_at,
         }
-        for one in _read(lambda each: case_messages.unattached(each, limit=limit))
+        for one in listed
     ]
     if json:
-        print_json({"reports": found})
+        print_json({"reports": found, "total": total})
     elif found:
         table(_WAITING, found)
+        _say_cut(len(found), total)
     else:
         line("every report has its case")
 
@@ -341,9 +339,29 @@ def _read(read: Callable[[Connection], Awaitable[T]]) -> T:
     return asyncio.run(work(load_settings()))
 
 
+def _page(
+    read: Callable[[Connection], Awaitable[Sequence[T]]],
+    count: Callable[[Connection], Awaitable[int]],
+) -> tuple[Sequence[T], int]:
+    """A list as far as its limit goes, and how many there are."""
+
+    async def both(connection: Connection) -> tuple[Sequence[T], int]:
+        found = await read(connection)
+        return found, max(len(found), await count(connection))
+
+    return _read(both)
+
+
+def _say_cut(shown: int, total: int) -> None:
+    if shown < total:
+        line(f"{shown} of {total} shown; use --limit")
+
+
 def _decide(
     decide: Callable[[Pool, World, Decider], Awaitable[Done]], by: str, reason: str, json: bool
 ) -> None:
+    if not by.strip():
+        raise typer.BadParameter("give --by with a role or work name; it is kept and shown")
     running_system(load_settings().data_dir)
 
     async def work(settings: Settings) -> Done:
@@ -352,7 +370,7 @@ def _decide(
             load_keys(settings.security.secrets_file),
             load_directory(settings.directory_file),
         )
-        decider = Decider(by or getpass.getuser(), reason, system_clock(), uuid.uuid4())
+        decider = Decider(by.strip(), reason, system_clock(), uuid.uuid4())
         async with make_pool(settings, name="cases", size=1) as pool:
             return await decide(pool, world, decider)
 

@@ -6,10 +6,10 @@ import asyncio
 import os
 import uuid
 from dataclasses import asdict
+from json import dumps, loads
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from connectors.fhir.view import obj, objs, text
@@ -77,7 +77,7 @@ def _messages(file: Path, run: str, request: uuid.UUID | None) -> list[bytes]:
 
 def answering(message: bytes, request: uuid.UUID) -> bytes:
     """`message` as the answer to a report request; it is not changed if it has no Parameters."""
-    bundle: Any = orjson.loads(message)
+    bundle: Any = loads(message)
     for entry in objs(bundle, "entry"):
         parameters = obj(entry, "resource")
         if text(parameters, "resourceType") == "Parameters":
@@ -86,7 +86,7 @@ def answering(message: bytes, request: uuid.UUID) -> bytes:
             ]
             said = {"name": "request", "valueUuid": f"urn:uuid:{request}"}
             parameters["parameter"] = [*others, said]
-    return orjson.dumps(bundle)
+    return dumps(bundle).encode()
 
 
 def _token(settings: Settings, organisation: str) -> str:

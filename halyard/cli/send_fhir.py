@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from connectors.fhir.client import FhirClient
 from connectors.fhir.death_events import death_event
@@ -34,20 +33,22 @@ class FhirResult:
 
 
 def bundles(content: str, file: Path) -> list[bytes]:
-    """The messages of a file: one JSON object, or an array of them.
+    """The messages of a file: one JSON object, sent as it stands, or an array of them.
 
     Raises `ConfigurationError` that names the file, never what stands in it.
     """
     try:
-        found = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        # not orjson: the hub takes a lone surrogate (`\ud83d`), so it must reach the hub
+        found = json.loads(content)
+    except (ValueError, RecursionError):
         raise ConfigurationError(
             f"{file} is not JSON; it must hold one Bundle or several."
         ) from None
-    messages = found if isinstance(found, list) else [found]
-    if not messages:
+    if not isinstance(found, list):
+        return [content.encode()]
+    if not found:
         raise ConfigurationError(f"There is no message in {file}.")
-    return [orjson.dumps(one) for one in messages]
+    return [json.dumps(one).encode() for one in found]
 
 
 def hospital_token(settings: Settings) -> str:
@@ -77,7 +78,7 @@ async def send_bundles(
             except TransientError as error:
                 said = 0, None, (error.message,)
             took = time.perf_counter() - started
-            event = _event(orjson.loads(message))
+            event = _event(json.loads(message))
             results.append(FhirResult(number, event, *said, round(took * 1000, 1)))
             on_answer(results[-1])
             if rate:

@@ -230,7 +230,7 @@ async def void(
     undo: bool = False,
 ) -> Done:
     """The case is none (a mistake, a living child): it becomes a tombstone, and everyone who got
-    something of it is told and must acknowledge. `undo` takes a person's void back.
+    something of it, or told of it, is told and must acknowledge. `undo` takes a person's void back.
     """
 
     async def work(books: Books) -> bool:

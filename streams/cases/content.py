@@ -26,6 +26,7 @@ from schemas.deaths import (
     RequestLink,
 )
 from schemas.events import NhsNumberStatus
+from stores.case_model import SHIELDED
 from stores.panels import Panel
 from streams.cases import bounds, eligibility, panel, provenance
 from streams.cases.facts import Facts
@@ -162,10 +163,16 @@ def _state(family: Family) -> CaseState:
 
 
 def _restricted(family: Family) -> bool:
-    """One restricted identity is enough, also of a notification that was taken back."""
+    """One restricted identity, or one sender who says so, is enough: also of what was taken back,
+    and whatever the others say.
+    """
     known = [one.identity for one in family.notifications]
     known += [one.identity for one in family.reports]
-    return any(one is not None and one.restricted for one in known)
+    marks = [one.notified.marks for one in family.notifications]
+    marks += [one.report.marks for one in family.reports]
+    return any(one is not None and one.restricted for one in known) or any(
+        SHIELDED in some for some in marks
+    )
 
 
 def _scope(family: Family, said: Sequence[provenance.Source], today: date) -> _Scope:

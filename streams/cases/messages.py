@@ -58,11 +58,13 @@ NOT_YOUR_REQUEST: Final = "not-your-request"
 UPDATE_WITHOUT_SUBMISSION: Final = "update-without-submission"
 NOTIFICATION_VOID: Final = "notification-void"
 LATER_VERSION_UNDONE: Final = "later-version-undone"
+CASE_VOIDED: Final = "case-voided-by-person"
 UNKNOWN_REQUEST: Final = "unknown-request"
 NO_CASE: Final = "no-case-yet"
 
 WORDS: Final = {
-    ID_REUSE: "This message id was used before for another message. Send it under a new id.",
+    ID_REUSE: "This message id was used before for another message. The first message under this "
+    "id stands. Send this one under a new id.",
     VERSION_REUSE: "This version of the reference was sent before with another content. Send it "
     "under a higher version.",
     VOIDED: "The notification was voided. To take the void back, send a submission with a higher "
@@ -76,6 +78,9 @@ WORDS: Final = {
     "It was taken as one.",
     NOTIFICATION_VOID: "A void with a higher version is known: the notification is void.",
     LATER_VERSION_UNDONE: "An update with a higher version than the void counts no more.",
+    CASE_VOIDED: "A person voided the case of this notification. What it says is kept, but the "
+    "death is not reviewed and nobody is asked about it. If the child has died, ask the operator "
+    "of the hub to take the void back.",
     UNKNOWN_REQUEST: "The request is not known. The report was taken as one that was not asked "
     "for.",
     NO_CASE: "No case of this child is known yet. The report is kept, and joins the case when it "

@@ -2,10 +2,10 @@
 
 Agencies get their report requests and what ends them; authorities with a plan of the child, and
 that of its home, are asked once a case to look after the other children of the household; whoever
-got something of a case that is void now hears so, and must say that they have. What no longer holds
-of this is taken back: a check about another child, a void that was undone. And the note at the
-child's flags follows the case. Ids of letters follow from what caused them: writing them again
-changes nothing.
+got something of a case that is void now, and whoever told of one that a person voided, hears so and
+must say that they have. What no longer holds of this is taken back: a check about another child, a
+void that was undone. And the note at the child's flags follows the case. Ids of letters follow from
+what caused them: writing them again changes nothing.
 """
 
 from __future__ import annotations
@@ -290,12 +290,22 @@ async def _reached(
 ) -> set[str]:
     """Organisations that got something of the case, or of one that counts in it, in any version:
     those that the mailbox has (or had) a letter for, the panels, and the agencies that were asked.
+    When a person voided it, also those who told of it, as they do not know.
     """
     reached = await case_commands.recipients(connection, change.tree)
     reached |= {key[1] for key in ledger.rows if key[0] in change.tree}
     panels, agencies = await case_commands.had(connection, change.tree)
     panels = panels & directory.panels.keys()
-    return reached | agencies | {directory.panels[code].organisation for code in panels}
+    reached |= agencies | {directory.panels[code].organisation for code in panels}
+    return reached | _tellers(change.changed.content)
+
+
+def _tellers(voided: CaseContent) -> set[str]:
+    """Whose notifications and reports a case has that a person voided: one is live still. What its
+    senders voided they know.
+    """
+    notifiers = {one.organisation for one in voided.notifications if not one.voided}
+    return notifiers | {one.organisation for one in voided.reports} if notifiers else set()
 
 
 def _voided_letters(

@@ -163,13 +163,20 @@ class Taking:
         row = self.sight.rows[thread][answer.event_id]
         if row.answered_at is not None:
             return  # once
-        if stream == REPORT and answer.status is not None:
-            answer = replace(answer, warnings=(*answer.warnings, *self._report_warnings(row)))
+        if answer.status is not None:
+            more = self._report_warnings(row) if stream == REPORT else self._death_warnings(row)
+            answer = replace(answer, warnings=(*answer.warnings, *more))
         reference = said_of(row.event).reference
         directory, now = self.books.world.directory, self.books.now
         self.books.letters.append(outputs.answer_letter(row, answer, reference, directory, now))
         self.answered.append((answer.event_id, answer))
         self._keep(replace(row, answered_at=now))
+
+    def _death_warnings(self, row: MessageRow) -> Iterable[str]:
+        case_id = case_id_of(row.source, row.source_patient)
+        note = self.books.loaded.notes.get(case_id)
+        if note is not None and not note.voided and self.books.is_void(case_id):
+            yield messages.CASE_VOIDED
 
     def _report_warnings(self, row: MessageRow) -> Iterable[str]:
         assert isinstance(row.event, ReportVerified)

@@ -159,7 +159,7 @@ class DeathsHub(Hub):
         ]
         feeds = [
             f'[[feed]]\nsource = "{code.lower()}-fhir"\norganisation = "{code}"\n'
-            'transport = "fhir"\n'
+            'transport = "fhir"\n' + ("relays_pds = true\n" if code == HOSPITAL else "")
             for code in SENDERS
         ]
         panels = [

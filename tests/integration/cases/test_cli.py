@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import typer.main
@@ -58,6 +58,7 @@ name = "South"
 organisation = "{OFFICE}"
 areas = [{{ gss = "{SOUTH}" }}]
 """
+WITHHELD: Final = "do not ask for the address by ordinary means"
 GP = row("professional", 1, role="general-practitioner", organisation_code=SURGERY)
 
 
@@ -136,6 +137,9 @@ async def test_a_review_from_the_terminal(desk: Desk) -> None:
     (proposed,) = (await of("duplicates"))["duplicates"]
     assert {proposed["one"], proposed["other"]} == {first, second}
     assert first in await run("duplicates")
+    pair = (await run("show", first)).split("proposals\n")[1]
+    assert f"{proposed['score']:.2f}" in pair
+    assert "(" not in pair.split("history")[0]  # no tuples
     why = ("--reason", "looked at both", "--by", "Designated doctor")
     assert (await of("reject", first, second, *why))["versions"].keys() == {first, second}
     assert await run("duplicates") == "nothing is proposed\n"
@@ -150,7 +154,11 @@ async def test_a_review_from_the_terminal(desk: Desk) -> None:
     await run("void", first, *why)
     shown = await of("show", first)
     assert shown["state"] == CaseState.VOIDED.value
-    assert {one["organisation"] for one in shown["not_acknowledged"]} == {OFFICE, SURGERY}
+    assert {one["organisation"] for one in shown["not_acknowledged"]} == {
+        OFFICE,
+        SURGERY,
+        HOSPITAL,
+    }
     assert [one["kind"] for one in shown["decisions"]] == [
         "reject",
         "merge",
@@ -163,6 +171,70 @@ async def test_a_review_from_the_terminal(desk: Desk) -> None:
     await run("void", first, "--undo", *why)
     assert (await of("republish", "--all"))["republished"] == 2
     await run("republish", code=2)
+
+
+async def test_a_list_that_is_cut_says_so(desk: Desk) -> None:
+    """How many there are, also in JSON; a list that is whole says nothing."""
+    one, two = death("N-1"), death("N-2", organisation=SECOND_HOSPITAL)
+    three = death("N-3", organisation=SURGERY)
+    await desk.take(one, two, three)
+    await desk.take(report("POL01", number=None), report("POL01", reference="R-2", number=None))
+    assert (await run("list", "--limit", "2")).endswith("2 of 3 shown; use --limit\n")
+    found = await of("list", "--limit", "2")
+    assert (len(found["cases"]), found["total"]) == (2, 3)
+    assert "shown" not in await run("list")
+    assert "shown" not in await run("list", "--limit", "1", "--state", "voided")
+    assert "1 of 3 shown" in await run("duplicates", "--limit", "1")
+    assert "1 of 2 shown" in await run("reports", "--limit", "1")
+    assert (await of("reports", "--limit", "1"))["total"] == 2
+    await desk.take(
+        *(indicated(DeathIndication.HOSPITAL, f"I-{n}", number=f"999000{n:04}") for n in (1, 2))
+    )
+    assert "1 of 2 shown" in await run("prompts", "--all", "--limit", "1")
+
+
+async def test_withheld_places_are_said_and_are_no_gap(desk: Desk) -> None:
+    """By the sender's mark or by the child's record; who reads does not go and ask."""
+    marked = death("N-1", marks=("location-shielded",), told={"child.residence-authority": ""})
+    restricted = death("N-2", number="9990000026", restricted=True)
+    plain = death("N-3", number="9990000034", told={"child.family": "Other"})
+    await desk.take(marked, restricted, plain)
+    case_id = str(case_of(marked))
+    text = await run("show", case_id)
+    assert (
+        f"places withheld: the sender ({HOSPITAL}) marked the child as restricted; {WITHHELD}"
+        in (text)
+    )
+    assert "panel: - (" in text
+    assert "no gap of the form" in text
+    assert (await of("show", case_id))["shielded_by"] == [HOSPITAL]
+    text = await run("show", str(case_of(restricted)))
+    assert f"places withheld: the child's record is restricted; {WITHHELD}" in text
+    assert "(restricted; places are withheld: this is no gap of the form)" in text
+    text = await run("show", str(case_of(plain)))
+    assert "withheld" not in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("merge", "CASE", "CASE"),
+        ("unmerge", "CASE"),
+        ("reject", "CASE", "CASE"),
+        ("assign", "CASE", "--out-of-scope"),
+        ("void", "CASE"),
+        ("attach", "CASE", "CASE"),
+    ],
+    ids=lambda one: one[0],
+)
+async def test_a_decision_says_whose_it_is(desk: Desk, arguments: tuple[str, ...]) -> None:
+    """The account of a machine of the hub is nobody: without a role or name nothing is decided."""
+    event = death("N-1")
+    await desk.take(event)
+    given = [str(case_of(event)) if one == "CASE" else one for one in arguments]
+    assert "give --by" in await run(*given, "--reason", "seen", code=2)
+    assert "give --by" in await run(*given, "--reason", "seen", "--by", " ", code=2)
+    assert (await of("show", str(case_of(event))))["decisions"] == []
 
 
 async def test_prompts_are_listed_without_the_person(desk: Desk) -> None:

@@ -76,6 +76,7 @@ async def hub(
             [[hospital]]
             ods = "{HOSPITAL}"
             name = "Practice General"
+            message_endpoint = "authority"
             [[authority]]
             gss = "{AUTHORITY}"
             name = "Practiceshire"
@@ -182,7 +183,7 @@ async def test_it_delivers_and_stops_while_kafka_is_away(hub: Hub, pool: Pool) -
         "report-request",
         b'{"resourceType":"Bundle","id":"00000000-0000-0000-0000-000000000001"}',
         datetime.now(UTC),
-        endpoint="authority",
+        endpoint="authority",  # whether it is pushed; where, the directory says
     )
     async with transaction(pool) as connection:
         await mailbox.add(connection, [one])

@@ -179,6 +179,17 @@ def test_a_restricted_child_is_nowhere() -> None:
     assert (gone.panel, gone.panels_informed) == (None, ())
 
 
+def test_one_sender_who_restricts_hides_the_places_of_all() -> None:
+    """Of a merged case too: what another sender told of the address is told no more."""
+    open_one = notification(told=CHILD | {"child.postcode": "ZZ4 1AB"})
+    shielded = notification("n-2", "RXX02", told={"child.family": "Jessop"})
+    shielded = replace(shielded, notified=replace(shielded.notified, marks=("location-shielded",)))
+    said = assemble(of(open_one, shielded), panels=PANELS, today=TODAY)
+    assert said.restricted
+    assert "ZZ4 1AB" not in [one.fact.value for one in said.facts]
+    assert said.panel is None
+
+
 @pytest.mark.parametrize(
     ("indications", "expected"),
     [
