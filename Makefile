@@ -18,7 +18,7 @@ export UV_NO_PROGRESS := 1
 
 UV := .uv/bin/uv
 BIN := .venv/bin
-SOURCES := halyard schemas stores connectors streams flag_service sandbox tests $(wildcard bench)
+SOURCES := halyard schemas stores policies connectors streams flag_service sandbox tests $(wildcard bench)
 # docs/howto/test.md says how the tests are spread. Each worker measures its own part
 WORKERS := 3
 PYTEST := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)

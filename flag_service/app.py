@@ -14,6 +14,7 @@ from connectors.local_authority.intake import Intake
 from connectors.local_authority.router import make_router as uploads_router
 from connectors.local_authority.router import upload_limits
 from flag_service import alerts, flags, live, status, worklist
+from flag_service.door import practice_tokens
 from flag_service.live import Live
 from flag_service.status import Health
 from halyard.clock import Clock
@@ -45,7 +46,7 @@ def create_app(
     return make_app(
         settings,
         title="Halyard",
-        authenticate=directory.organisation_of,
+        authenticate=practice_tokens(directory),
         open_paths=status.OPEN_PATHS,
         limits={**upload_limits(settings), **message_limits(), **live.stream_limits(lists.pace)},
         routers=(

@@ -16,15 +16,18 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from starlette.types import ASGIApp
 
+from halyard.caller import Authenticate, Caller
 from halyard.errors import ConfigurationError
-from halyard.http_edge import Authenticate, Edge, Limit
+from halyard.http_edge import Authorise, Edge, Limit
 from halyard.problems import HttpProblem, add_handlers, problem
 from halyard.settings import Profile, Settings
 
 __all__ = [
     "Authenticate",
+    "Authorise",
     "HttpProblem",
     "Limit",
+    "caller",
     "listen",
     "make_app",
     "organisation",
@@ -33,9 +36,14 @@ __all__ = [
 ]
 
 
+def caller(request: Request) -> Caller:
+    """Who asks; a dependency of routes that need it."""
+    return cast("Caller", request.state.caller)
+
+
 def organisation(request: Request) -> str:
     """The organisation that asks; a dependency of routes that need one."""
-    return cast("str", request.state.organisation)
+    return caller(request).organisation
 
 
 def make_app(
@@ -46,12 +54,13 @@ def make_app(
     routers: Iterable[APIRouter],
     open_paths: Iterable[str] = (),
     limits: Mapping[tuple[str, str], Limit] | None = None,
+    authorise: Authorise = lambda _scope, _caller: None,
 ) -> FastAPI:
     """An application behind the edge.
 
-    `open_paths` need no token. `limits` are those of single (method, path) pairs; others get the
-    settings' body limit. Routes find ``request.state.organisation``, ``.request_id`` and
-    ``.traceparent``.
+    `open_paths` need no token. `authorise` refuses callers before the body is read. `limits` are
+    those of single (method, path) pairs; others get the settings' body limit. Routes find
+    ``request.state.caller``, ``.request_id`` and ``.traceparent``.
     """
     practice = settings.profile is not Profile.PRODUCTION
     app = FastAPI(
@@ -70,6 +79,7 @@ def make_app(
         open_paths=frozenset(open_paths),
         default=Limit(settings.http.max_body_bytes),
         limits=dict(limits or {}),
+        authorise=authorise,
     )
     return app
 

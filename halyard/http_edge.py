@@ -1,8 +1,8 @@
 """The edge of an HTTP face: ASGI middleware that stands before any route.
 
-In order, for each request: who is it (bearer token, before a byte of the body is read); is the
-body within its limit; is it in time; then the route. There is no access log, and metrics know a
-request by its route's template alone.
+In order, for each request, before a byte of the body is read: who is it; may that caller use this
+route at all; is the body within its limit; is it in time; then the route. There is no access log,
+and metrics know a request by its route's template alone.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from halyard import metrics
+from halyard.caller import Attempt, Authenticate, Caller
 from halyard.problems import HttpProblem, problem, route_template
 from halyard.telemetry import get_logger, new_traceparent
 
-Authenticate = Callable[[str], str | None]
-"""Gives the code of the organisation whose bearer token it is, or None."""
+Authorise = Callable[[Scope, Caller | None], HttpProblem | None]
+"""Gives why a caller (None on an open path) may not use the route of a request at all, or None."""
 
-MAX_TOKEN: Final = 512
+MAX_TOKEN: Final = 8_192
+MAX_COOKIE: Final = 8_192
 # Closing on unread data resets the connection and can cost the sender our answer, so what still
 # comes is read and thrown away for a moment
 DRAIN_BYTES: Final = 32_000_000
@@ -76,6 +78,7 @@ class Edge:
     authenticate: Authenticate
     open_paths: frozenset[str]
     default: Limit
+    authorise: Authorise = lambda _scope, _caller: None
     limits: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +100,7 @@ class Edge:
         state["traceparent"] = _traceparent(headers)
         sender = self._sender(progress, receive, send)
         with structlog.contextvars.bound_contextvars(request_id=progress.request_id):
-            refused = self._refused(scope, headers, limit)
+            refused = await self._refused(scope, headers, limit)
             if refused is not None:
                 route = "unauthenticated" if refused.status_code == 401 else "refused"
                 await refused.response()(scope, receive, sender)
@@ -108,20 +111,23 @@ class Edge:
                 route = route_template(scope)
         metrics.count("halyard_http_requests_total", route=route, status=str(progress.status))
 
-    def _refused(
+    async def _refused(
         self, scope: Scope, headers: Mapping[bytes, list[bytes]], limit: Limit
     ) -> HttpProblem | None:
-        if scope["path"] not in self.open_paths:
-            who = _bearer(headers, self.authenticate)
-            if who is None:
-                return HttpProblem(
-                    401,
-                    "Not authenticated",
-                    "Send your organisation's token: Authorization: Bearer …",
-                    rule="http.unauthenticated",
-                    headers={"WWW-Authenticate": 'Bearer realm="halyard"'},
-                )
-            scope["state"]["organisation"] = who
+        caller: Caller | None = None
+        try:
+            if scope["path"] not in self.open_paths:
+                caller = await self.authenticate(_attempt(scope, headers))
+                if caller is None:
+                    return _unauthenticated()
+                scope["state"]["caller"] = caller
+        except HttpProblem as refused:
+            return refused
+        except Exception as error:  # noqa: BLE001 - nobody is let in by a failure; logged by class
+            get_logger().error("authentication_failed", exc_info=error)
+            return _cannot_check()
+        if (forbidden := self.authorise(scope, caller)) is not None:
+            return forbidden
         length = headers.get(b"content-length", [b"0"])[0]
         if length.isdigit() and int(length) > limit.body_bytes:
             return _too_large(limit)
@@ -221,14 +227,51 @@ def _too_large(limit: Limit) -> HttpProblem:
     )
 
 
-def _bearer(headers: Mapping[bytes, list[bytes]], authenticate: Authenticate) -> str | None:
-    given = headers.get(b"authorization", [])
-    if len(given) != 1 or len(given[0]) > MAX_TOKEN:
-        return None
-    scheme, _, token = given[0].decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        return None
-    return authenticate(token.strip())
+def _attempt(scope: Scope, headers: Mapping[bytes, list[bytes]]) -> Attempt:
+    """The head of a request; what stands twice, or is too long to be meant, is as if not there."""
+
+    def only(name: bytes, longest: int = 1_024) -> str | None:
+        given = headers.get(name, [])
+        if len(given) != 1 or len(given[0]) > longest:
+            return None
+        return given[0].decode("latin-1")
+
+    client = scope.get("client")
+    return Attempt(
+        method=scope["method"],
+        path=scope["path"],
+        authorization=only(b"authorization", MAX_TOKEN),
+        cookie=only(b"cookie", MAX_COOKIE),
+        origin=only(b"origin"),
+        csrf_token=only(b"x-csrf-token"),
+        address=client[0] if client else "",
+    )
+
+
+def bearer(attempt: Attempt) -> str | None:
+    """The bearer token of a request (RFC 6750), if it shows one."""
+    scheme, _, token = (attempt.authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _unauthenticated() -> HttpProblem:
+    return HttpProblem(
+        401,
+        "Not authenticated",
+        "Send your organisation's token: Authorization: Bearer …",
+        rule="http.unauthenticated",
+        headers={"WWW-Authenticate": 'Bearer realm="halyard"'},
+    )
+
+
+def _cannot_check() -> HttpProblem:
+    return HttpProblem(
+        503,
+        "Who you are cannot be checked now",
+        "Try again; if it stays so, ask the hub's operator to run `halyard doctor`.",
+        rule="http.authentication_unavailable",
+        headers={"Retry-After": "5"},
+    )
 
 
 def _has_body(headers: Mapping[bytes, list[bytes]]) -> bool:

@@ -17,7 +17,16 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS = ("halyard", "schemas", "stores", "connectors", "streams", "flag_service", "sandbox")
+ROOMS = (
+    "halyard",
+    "schemas",
+    "stores",
+    "policies",
+    "connectors",
+    "streams",
+    "flag_service",
+    "sandbox",
+)
 LONGEST = 400  # lines
 
 # Modules that may be longer, each with its reason

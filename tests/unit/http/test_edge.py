@@ -16,8 +16,10 @@ from prometheus_client import generate_latest
 from pydantic import BaseModel, ConfigDict
 
 from halyard import metrics
+from halyard.caller import Attempt, Caller
 from halyard.errors import ConfigurationError, DatabaseUnavailable
 from halyard.http import HttpProblem, Limit, listen, make_app, organisation
+from halyard.http_edge import bearer
 from halyard.settings import Profile, SecuritySettings, Settings
 from tests.support.face import raw, real_logs, served, settings
 from tests.support.waiting import aeventually
@@ -33,6 +35,16 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     count: int
+
+
+async def admit(attempt: Attempt) -> Caller | None:
+    """Who shows `TOKEN` is ORG01."""
+    return Caller("ORG01", "client:test") if bearer(attempt) == TOKEN else None
+
+
+async def anybody(_attempt: Attempt) -> Caller | None:
+    """Everybody is ORG01."""
+    return Caller("ORG01", "client:test")
 
 
 def routes(calls: list[str]) -> APIRouter:
@@ -92,7 +104,7 @@ async def url(calls: list[str]) -> AsyncIterator[str]:
     app = make_app(
         settings(max_body_bytes=2_000),
         title="Test",
-        authenticate=lambda token: "ORG01" if token == TOKEN else None,
+        authenticate=admit,
         routers=[routes(calls)],
         open_paths=["/open"],
         limits={
@@ -414,6 +426,6 @@ async def test_documentation_pages_are_off_and_the_schema_is_for_practice_only(
     production = Settings(
         profile=Profile.PRODUCTION, security=SecuritySettings(secrets_file=tmp_path / "secrets")
     )
-    app = make_app(production, title="Test", authenticate=lambda _token: "ORG01", routers=[])
+    app = make_app(production, title="Test", authenticate=anybody, routers=[])
     async with served(app) as base_url, httpx.AsyncClient(base_url=base_url) as other:
         assert (await other.get("/openapi.json", headers=AUTHENTICATED)).status_code == 404
