@@ -7,7 +7,7 @@ administration and the journal. Both use murmur2, so a key lands on the same par
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -182,8 +182,3 @@ async def produce(
         except KafkaError:
             results[place] = BrokerUnavailable()
     return results
-
-
-def header_map(headers: Iterable[tuple[str, bytes | None]]) -> Mapping[str, str]:
-    """Headers as text, later ones winning."""
-    return {key: (value or b"").decode("utf-8", "replace") for key, value in headers}

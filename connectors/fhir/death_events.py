@@ -26,7 +26,6 @@ SAID_IN: Final = "urn:halyard:fhir:event"
 """Extension of an item (valueUri): the hub's event that the answer came in."""
 DATA_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 VOID_REASON: Final = "urn:halyard:fhir:void-reason"
-PDS_STATUS: Final = "urn:halyard:fhir:pds-death-status"
 NOTIFICATION_FORM: Final = "urn:halyard:fhir:questionnaire:death-notification"
 REPORT_FORM: Final = "urn:halyard:fhir:questionnaire:agency-report"
 
@@ -59,9 +58,6 @@ class DeathEventCode(StrEnum):
     PDS = "pds-death"
 
 
-NOTIFYING: Final = frozenset(
-    {DeathEventCode.NOTIFICATION, DeathEventCode.UPDATE, DeathEventCode.VOID}
-)
 REPORTING: Final = frozenset(
     {DeathEventCode.REPORT, DeathEventCode.DECLINED, DeathEventCode.NOTHING_KNOWN}
 )

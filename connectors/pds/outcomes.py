@@ -140,6 +140,3 @@ SearchOutcome = (
     Found | NotFound | TooMany | NotSearchable | Unavailable | RateLimited | TokenRefused | Bug
 )
 """What a search can come to."""
-
-PdsOutcome = GetOutcome | SearchOutcome
-"""What any call can come to."""

@@ -62,7 +62,6 @@ class Look:
     future: bool
     signs: bool | None
     no_life: bool
-    suspected_at_home: bool
     attended: bool | None
     termination: bool | None
     weeks: int | None
@@ -113,7 +112,6 @@ def _look(facts: Facts, today: date) -> Look:
         future=future,
         signs=signs,
         no_life=facts.yes("birth.stillbirth") is True or home or signs is False,
-        suspected_at_home=home,
         attended=facts.yes("birth.attended"),
         termination=facts.yes("birth.termination"),
         weeks=_weeks(facts.value("child.gestation-weeks")),
