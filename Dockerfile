@@ -39,7 +39,7 @@ LABEL org.opencontainers.image.title="Halyard" \
 RUN groupadd --gid 999 halyard \
  && useradd --uid 999 --gid 999 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin halyard \
  && install -d -o halyard -g halyard -m 0700 \
-      /etc/halyard /var/lib/halyard /var/lib/halyard/admin /var/lib/halyard/practice
+      /etc/halyard /var/lib/halyard /var/lib/halyard/admin /var/lib/halyard/audit /var/lib/halyard/practice
 
 COPY --from=build /opt/halyard /opt/halyard
 

@@ -18,7 +18,8 @@ export UV_NO_PROGRESS := 1
 
 UV := .uv/bin/uv
 BIN := .venv/bin
-SOURCES := halyard schemas stores policies connectors streams flag_service sandbox tests $(wildcard bench)
+ROOMS := halyard schemas stores policies connectors streams flag_service sandbox
+SOURCES := $(ROOMS) tests $(wildcard bench)
 # docs/howto/test.md says how the tests are spread. Each worker measures its own part
 WORKERS := 3
 PYTEST := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)
@@ -28,7 +29,7 @@ COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage 
 # Arguments of tests.fuzz.run, as in: make fuzz FUZZ="--target er7 --seconds 60"
 FUZZ :=
 
-.PHONY: help setup lint mypy unit check pythons test test-full fuzz demo up bench bench-floods bench-upload bench-cases format clean \
+.PHONY: help setup lint mypy scan unit check pythons test test-full fuzz demo up bench bench-floods bench-upload bench-cases bench-flag-lookup format clean \
 	compose-demo compose-up compose-down local-docker
 
 help: ## This list
@@ -63,11 +64,17 @@ lint: setup
 mypy: setup
 	@$(BIN)/mypy $(SOURCES)
 
+# Faults in the code that a tool can see, and packages with known ones
+scan: setup
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(ROOMS)
+	echo "bandit: ok"
+	$(BIN)/python .ci/advisories
+
 unit: setup
 	@$(BIN)/pytest --quiet --durations=5 tests/unit
 
-check: setup ## Style, types, room imports, secrets, unit tests
-	@$(MAKE) -j 2 --output-sync=target lint unit
+check: setup ## Style, types, room imports, secrets, known faults, unit tests
+	@$(MAKE) -j 3 --output-sync=target lint scan unit
 
 # Unit tests on each supported Python that is found here
 pythons: .venv/ready
@@ -80,12 +87,12 @@ pythons: .venv/ready
 		".venv-$$version/bin/pytest" --quiet --durations=0 --durations-min=5 -p no:cacheprovider -n $(WORKERS) tests/unit < /dev/null
 	done
 
-test: lint ## All checks and tests but slow ones
+test: lint scan ## All checks and tests but slow ones
 	@$(BIN)/coverage erase
 	$(PYTEST) -m "not slow"
 	$(COVERAGE)
 
-test-full: lint pythons ## The same on all Pythons, with slow tests, property tests drawn anew
+test-full: lint scan pythons ## The same on all Pythons, with slow tests, property tests drawn anew
 	@$(BIN)/coverage erase
 	$(PYTEST) --hypothesis-profile=wide
 	$(COVERAGE)
@@ -113,6 +120,9 @@ bench-upload: setup ## Measure flag files of 15,000 and 150,000 records (half an
 
 bench-cases: setup ## Measure notifications of deaths to the NCMD store, 100,000 cases (ten minutes)
 	@exec $(BIN)/python -m bench.cases
+
+bench-flag-lookup: setup ## Measure look-ups on 150,000 flags beside a bare route (five minutes)
+	@exec $(BIN)/python -m bench.flag_lookup
 
 compose-demo: ## The main job in containers; exits 0 if every step held
 	@exec deploy/compose-demo

@@ -17,7 +17,8 @@ class Target:
 
     name: str
     url: str = field(repr=False)
-    secret: str | None = field(default=None, repr=False)  # signs a webhook
+    # signs a webhook: with each of several, while it is being changed
+    secret: str | tuple[str, ...] | None = field(default=None, repr=False)
     application: str = ""  # MSH-5 of HL7 v2
     facility: str = ""  # MSH-6
 

@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
-from flag_service import cursors
+from flag_service import alert_views, cursors, etags
+from flag_service.alert_views import iso
+from flag_service.shapes import Accepted, AlertPage, AlertView
 from halyard import faults
+from halyard.caller import Caller as Who
 from halyard.clock import Clock
 from halyard.errors import HalyardError
-from halyard.http import HttpProblem, organisation
+from halyard.http import HttpProblem, caller
 from halyard.kafka import Record
-from halyard.postgres import Pool, transaction
+from halyard.postgres import Pool, scoped
+from halyard.problems import responses
 from halyard.telemetry import get_logger
+from policies.desk import Desk
 from schemas.events import Rung
-from stores import alerts, delivery_rows, outbox
+from stores import alerts, audit, delivery_rows, outbox
 from stores.alerts import AlertRow
-from stores.directory import Directory
-from streams.matching.payload import alert_body
 from streams.matching.receipts import receipt_entries
 
-Caller = Annotated[str, Depends(organisation)]
+Asking = Annotated[Who, Depends(caller)]
 # The person who accepts waits no longer for the bus: the sweeper publishes what is left
 PUBLISH_SECONDS: Final = 5.0
 
@@ -53,59 +55,132 @@ class Acceptance(BaseModel):
     round: int | None = Field(default=None, ge=1)
 
 
-def make_router(pool: Pool, directory: Directory, send: outbox.Send, clock: Clock) -> APIRouter:
-    """The routes of alerts."""
+def make_router(
+    pool: Pool,
+    desk: Desk,
+    send: outbox.Send,
+    clock: Clock,
+    *,
+    publisher: Pool | None = None,
+) -> APIRouter:
+    """The routes of alerts; `publisher` (else `pool`) is the pool that may publish the outbox."""
     router = APIRouter()
 
-    @router.get("/alerts")
+    @router.get(
+        "/alerts",
+        tags=["alerts"],
+        summary="Alerts of your organisation, by change",
+        responses={200: {"model": AlertPage}, **responses(422)},
+    )
     async def list_alerts(
-        caller: Caller,
+        request: Request,
+        asking: Asking,
         after: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         state: Annotated[list[State] | None, Query()] = None,
     ) -> dict[str, Any]:
         place = cursors.decode_change(after)
-        async with transaction(pool) as connection:
+        organisation = asking.organisation
+        async with scoped(pool, organisation) as connection:
             page = await alerts.page_for_organisation(
-                connection, caller, after=place, limit=limit, states=state, withheld=True
+                connection, organisation, after=place, limit=limit, states=state, withheld=True
             )
+            shown = alert_views.show(
+                page.rows,
+                asking,
+                desk,
+                clock(),
+                interface="list",
+                request_id=request.state.request_id,
+            )
+            await audit.append(connection, shown.entries)
         return {
-            "alerts": [view(row, directory, caller) for row in page.rows],
+            "alerts": list(shown.views),
             "next": cursors.encode_change(page.next),
             "more": page.more,
         }
 
-    @router.post("/alerts/{alert_id}/accept")
-    async def accept(caller: Caller, alert_id: uuid.UUID, body: Acceptance) -> dict[str, Any]:
-        at = clock()
-        async with transaction(pool) as connection:
+    @router.get(
+        "/alerts/{alert_id}",
+        tags=["alerts"],
+        summary="One alert, with its version as ETag",
+        responses={
+            200: {"model": AlertView, "headers": etags.HEADER},
+            **responses(404, 422),
+        },
+    )
+    async def show_alert(
+        request: Request, asking: Asking, alert_id: uuid.UUID, answer: Response
+    ) -> dict[str, Any]:
+        organisation = asking.organisation
+        async with scoped(pool, organisation) as connection:
+            row = await alerts.one_for_organisation(connection, organisation, alert_id)
+            if row is None:
+                raise _not_known()
+            shown = alert_views.show(
+                [row],
+                asking,
+                desk,
+                clock(),
+                interface="alert",
+                request_id=request.state.request_id,
+            )
+            await audit.append(connection, shown.entries)
+        answer.headers["ETag"] = etags.etag(row.version)
+        return shown.views[0]
+
+    @router.post(
+        "/alerts/{alert_id}/accept",
+        tags=["alerts"],
+        summary="Accept an alert and answer the hospital",
+        responses={
+            200: {"model": Accepted, "headers": etags.HEADER},
+            **responses(404, 409, 412, 422),
+        },
+    )
+    async def accept(
+        asking: Asking,
+        alert_id: uuid.UUID,
+        body: Acceptance,
+        response: Response,
+        if_match: etags.IfMatch = None,
+    ) -> dict[str, Any]:
+        at, caller = clock(), asking.organisation
+        async with scoped(pool, caller) as connection:
             held = await alerts.lock_alert(connection, alert_id)
             if held is None or held.authority != caller:
-                raise HttpProblem(
-                    404,
-                    "No such alert",
-                    "Check the id; an alert is accepted by the authority that it went to.",
-                    rule="alert.not_known",
-                )
+                raise _not_known()
             _check(held, body)
+            etags.check(if_match, held.version)
             row, changed = await alerts.accept(
                 connection, alert_id, by=body.by, answer=body.answer, at=at
             )
             lanes: set[int] = set()
             if changed and row is not None:
                 entry, delivery = receipt_entries(
-                    row, Rung.ACCEPTED, at=at, source="serve", directory=directory
+                    row, Rung.ACCEPTED, at=at, source="serve", desk=desk, actor=asking.subject
                 )
                 lanes = await outbox.add(connection, [entry])
                 if delivery is not None:
-                    await delivery_rows.add(connection, [delivery])
+                    await delivery_rows.add(connection, [delivery.row])
+                    await audit.append(connection, [delivery.entry])
             faults.point("accept.before_commit")
         faults.point("accept.after_commit")
         if lanes:
-            await _publish(pool, send, lanes)
+            await _publish(publisher or pool, send, lanes)
+        response.headers["ETag"] = etags.etag((row or held).version)
         return _accepted(row or held, changed=changed)
 
     return router
+
+
+def _not_known() -> HttpProblem:
+    return HttpProblem(
+        404,
+        "No such alert",
+        "Check the id; an alert is accepted by the authority that it went to.",
+        rule="alert.not_known",
+    )
 
 
 def _check(row: AlertRow, body: Acceptance) -> None:
@@ -148,45 +223,8 @@ def _accepted(row: AlertRow, *, changed: bool) -> dict[str, Any]:
         "version": row.version,
         "round": row.round,
         "state": row.state,
-        "accepted_at": _iso(row.accepted_at),
+        "accepted_at": iso(row.accepted_at),
         "accepted_by": row.accepted_by,
         "answer": row.answer,
         "changed": changed,
     }
-
-
-def view(row: AlertRow, directory: Directory, caller: str) -> dict[str, Any]:
-    """An alert as a list shows it: without the number, and the authority's own id for itself. Of
-    one whose person has become restricted only that it is withheld from lists since.
-    """
-    if row.restricted:
-        return {
-            "alert_id": str(row.alert_id),
-            "version": row.version,
-            "state": "withheld",
-            "changed_at": _iso(row.withheld_at),
-        }
-    body: dict[str, Any] = orjson.loads(alert_body(row.content, directory))
-    del body["person"]
-    if caller != row.authority:
-        for flag in body["flags"]:
-            del flag["local_id"]
-    return {
-        **body,
-        "version": row.version,
-        "state": row.state,
-        "round": row.round,
-        "provisional": row.provisional,
-        "raised_at": _iso(row.raised_at),
-        "changed_at": _iso(row.changed_at),
-        "delivered_at": _iso(row.delivered_at),
-        "seen_at": _iso(row.seen_at),
-        "accepted_at": _iso(row.accepted_at),
-        "accepted_by": row.accepted_by,
-        "answer": row.answer,
-        "withdrawn_at": _iso(row.withdrawn_at),
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from connectors.fhir import documented
 from connectors.fhir.intake import Intake as FhirIntake
 from connectors.fhir.mailbox import make_router as mailbox_router
 from connectors.fhir.router import make_router as fhir_router
@@ -13,15 +14,39 @@ from connectors.fhir.router import message_limits
 from connectors.local_authority.intake import Intake
 from connectors.local_authority.router import make_router as uploads_router
 from connectors.local_authority.router import upload_limits
-from flag_service import alerts, flags, live, status, worklist
+from flag_service import (
+    access_reviews,
+    alerts,
+    audit,
+    capability,
+    disclosure_reviews,
+    fhir_lookups,
+    flags,
+    live,
+    matrix,
+    me,
+    session_routes,
+    shares,
+    status,
+    worklist,
+)
+from flag_service.authorising import Authorising
 from flag_service.door import practice_tokens
+from flag_service.fhir_outcomes import FhirProblems
 from flag_service.live import Live
+from flag_service.lookups import Lookups
+from flag_service.refusals import Refusals
+from flag_service.sessions import Sessions
 from flag_service.status import Health
+from halyard.caller import Authenticate
 from halyard.clock import Clock
+from halyard.errors import ConfigurationError
 from halyard.http import make_app
 from halyard.postgres import Pool
 from halyard.privacy import Keys
-from halyard.settings import Settings
+from halyard.settings import Profile, Settings
+from policies.desk import open_desk
+from policies.model import Policies
 from stores.directory import Directory
 from streams.outbox_publisher import make_send
 
@@ -36,27 +61,63 @@ def create_app(
     *,
     health: Health | None = None,
     live_lists: Live | None = None,
+    door: Authenticate | None = None,
+    sessions: Sessions | None = None,
+    refusals: Refusals | None = None,
+    publisher: Pool | None = None,
+    policies: Policies | None = None,
 ) -> FastAPI:
     """Everything that `halyard serve` answers.
 
     `producer` is an AIOKafkaProducer or a `flag_service.bus.Bus`; `health` is what the status
-    routes tell (nothing wrong, if not given); `live_lists` is who wakes and ends the live lists.
+    routes tell (nothing wrong, if not given); `live_lists` is who wakes and ends the live lists;
+    `door` is who lets in (`flag_service.door.make_door`; practice tokens alone, if not given, which
+    production refuses);
+    `sessions` is where people log in; `refusals` takes down who was refused; `publisher` is the
+    pool that publishes from the outbox (`pool`, if not given); `policies` are the sharing policies
+    (the package's, if not given). Raises `ConfigurationError` for a route that the authorisation
+    matrix does not have, and in production without a door.
     """
-    lists = live_lists or Live(pool, directory)
-    return make_app(
+    if door is None and settings.profile is Profile.PRODUCTION:
+        raise ConfigurationError(
+            "An application in production needs a door; make one with flag_service.door.make_door."
+        )
+    authorise = Authorising(refusals=refusals)
+    desk = open_desk(policies, directory, keys, "process:serve")
+    lists = live_lists or Live(pool, desk, clock=clock)
+    lookups = Lookups(pool, desk, clock)
+    app = make_app(
         settings,
         title="Halyard",
-        authenticate=practice_tokens(directory),
-        open_paths=status.OPEN_PATHS,
+        authenticate=door or practice_tokens(directory),
+        open_paths=matrix.open_paths(),
+        probes=status.OPEN_PATHS,
+        authorise=authorise,
+        components=documented.COMPONENTS,
+        outspoken=capability.PREFIXES,
         limits={**upload_limits(settings), **message_limits(), **live.stream_limits(lists.pace)},
         routers=(
-            uploads_router(Intake(producer, settings, keys, clock), directory, pool, clock),
+            flags.make_router(settings, lookups, directory),  # first: routes are tried in order
+            uploads_router(Intake(producer, settings, keys, clock), directory, pool, clock, desk),
             fhir_router(FhirIntake(producer, settings, keys, directory, clock)),
             mailbox_router(pool, clock),
-            flags.make_router(settings, pool, keys, directory, clock),
-            alerts.make_router(pool, directory, make_send(producer, settings), clock),
-            live.make_router(lists),
-            worklist.make_router(pool, clock),
+            fhir_lookups.make_router(settings, lookups, directory, clock),
+            live.make_router(
+                lists, session_routes.standing(sessions)
+            ),  # before those with an id in their path
+            alerts.make_router(
+                pool, desk, make_send(producer, settings), clock, publisher=publisher
+            ),
+            shares.make_router(pool, desk, clock),
+            disclosure_reviews.make_router(pool, desk, clock),
+            worklist.make_router(pool, desk, clock),
+            audit.make_router(settings, pool, keys, clock),
+            access_reviews.make_router(pool, clock),
+            me.make_router(directory),
+            session_routes.make_router(sessions),
             status.make_router(health or Health({})),
         ),
     )
+    app.add_middleware(FhirProblems, prefixes=capability.PREFIXES)
+    authorise.bind(app.router.routes)
+    return app

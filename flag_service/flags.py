@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends
+import orjson
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from flag_service import lookup
+from flag_service.looking import MAX_REASON
+from flag_service.lookups import Look, Lookups, Seen
 from halyard import nhs_number
-from halyard.clock import Clock
-from halyard.errors import HalyardError
-from halyard.http import HttpProblem, organisation, problem
-from halyard.postgres import Pool, transaction
-from halyard.privacy import Keys
+from halyard.caller import Caller
+from halyard.http import HttpProblem, caller, problem
+from halyard.problems import responses
 from halyard.settings import Settings
-from halyard.telemetry import get_logger
-from stores import coverage, flags, known
+from policies.purposes import Purpose
 from stores.directory import Directory
 
-LOOKUP_SECONDS: Final = 3.0  # a person waits for it
+Who = Annotated[Caller, Depends(caller)]
 
-Caller = Annotated[str, Depends(organisation)]
-
-log = get_logger()
+RETRY: Final = "5"  # seconds
 
 
 class FlagsQuery(BaseModel):
@@ -34,18 +31,53 @@ class FlagsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     nhs_number: str = Field(min_length=1, max_length=20, repr=False)
+    purpose: Literal["urgent-care", "direct-care", "child-protection", "break-glass"]
+    # in the asker's own words; needed to break the glass
+    reason: str | None = Field(default=None, max_length=MAX_REASON, repr=False)
+    # whether the person attends without an appointment: then the authority is told of the look
+    unscheduled: bool = True
 
 
-def make_router(
-    settings: Settings, pool: Pool, keys: Keys, directory: Directory, clock: Clock
-) -> APIRouter:
+class FlagsAnswer(BaseModel):
+    """One of three answers (docs/reference/http-api.md)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    answer: Literal["flagged", "none-held"]
+    as_of: str
+    purpose: str
+    policy: dict[str, Any]
+    death_noted: str | None
+    coverage_as_of: str
+    coverage: list[dict[str, Any]]
+    not_covered: list[dict[str, Any]]
+    earlier_attendances: list[dict[str, Any]] | None
+    earlier_attendances_rule: (
+        Literal["shown", "not-your-role", "no-visit-here", "none-or-withheld", "withheld"] | None
+    )
+    flags: list[dict[str, Any]] = []
+    accesses: list[dict[str, Any]] | None = []
+    accesses_rule: Literal["shown", "withheld"] | None = None
+    number: str | None = None
+
+
+def make_router(settings: Settings, lookups: Lookups, directory: Directory) -> APIRouter:
     """The look-up of flags."""
     router = APIRouter()
     profile = nhs_number.profile_for(settings.profile)
 
-    @router.post("/flags/query", response_model=None)
-    async def query(caller: Caller, body: FlagsQuery) -> dict[str, Any] | Response:
-        if caller not in directory.hospitals and caller not in directory.authorities:
+    @router.post(
+        "/flags/query",
+        tags=["look-ups"],
+        summary="Is this child, or mother, protected: by whom, and whom to ring",
+        responses={200: {"model": FlagsAnswer}, **responses(422)},
+        response_class=Response,
+    )
+    async def query(request: Request, who: Who, body: FlagsQuery) -> Response:
+        if (
+            who.organisation not in directory.hospitals
+            and who.organisation not in directory.authorities
+        ):
             raise HttpProblem(
                 403,
                 "Only hospitals and local authorities may ask",
@@ -61,27 +93,37 @@ def make_router(
                 rule=result.rule,
                 place="body.nhs_number",
             )
-        now = clock()
-        try:
-            async with asyncio.timeout(LOOKUP_SECONDS):
-                held = await _held(pool, keys.person(result.number))
-        except (HalyardError, TimeoutError) as error:
-            log.error("lookup_failed", exc_info=error)
-            return _not_checked({"reason": "the-store-did-not-answer", "as_of": now.isoformat()})
-        found = lookup.answer(held, directory, caller=caller, now=now)
-        return _not_checked(found) if found["answer"] == lookup.NOT_CHECKED else found
+        seen = await lookups.look(
+            Look(
+                number=result.number,
+                caller=who,
+                purpose=Purpose(body.purpose),
+                reason=body.reason,
+                unscheduled=body.unscheduled,
+                request_id=str(request.state.request_id),
+                interface="flags-query",
+                traceparent=request.state.traceparent,
+            )
+        )
+        if not seen.permitted:
+            raise not_permitted(seen)
+        if seen.answer == lookup.NOT_CHECKED:
+            return _not_checked(seen.members)
+        return Response(orjson.dumps(seen.members), media_type="application/json")
 
     return router
 
 
-async def _held(pool: Pool, person: str) -> lookup.Held:
-    async with transaction(pool) as connection:
-        return lookup.Held(
-            flags=await flags.of_persons(connection, [person]),
-            coverage=await coverage.coverage(connection),
-            number_known=await coverage.number_is_known(connection, person),
-            death_noted=await known.death_noted(connection, person),
-        )
+def not_permitted(seen: Seen) -> HttpProblem:
+    """No policy lets the asker be shown anything."""
+    return HttpProblem(
+        403,
+        "No sharing policy permits this look",
+        "Check the purpose that you state and the role that you ask in with whoever keeps the "
+        "hub's sharing policies.",
+        rule=f"policy.{seen.ruling.rule}",
+        extras={"policy": {"id": seen.ruling.policy, "version": seen.ruling.version}},
+    )
 
 
 def _not_checked(members: dict[str, Any]) -> Response:
@@ -92,6 +134,6 @@ def _not_checked(members: dict[str, Any]) -> Response:
         "This says nothing about the child. Ask again; until then follow your local procedure as "
         "if the system were down.",
         rule="flags.could_not_be_checked",
-        headers={"Retry-After": "5"},
+        headers={"Retry-After": RETRY},
         extras={**members, "answer": lookup.NOT_CHECKED},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Role(StrEnum):
@@ -19,3 +20,16 @@ class Role(StrEnum):
     OPERATOR = "operator"
     AUDITOR = "auditor"
     CALDICOTT_GUARDIAN = "caldicott-guardian"
+
+
+OF_PEOPLE: Final = frozenset(
+    {
+        Role.CLINICIAN,
+        Role.SAFEGUARDING_NURSE,
+        Role.SOCIAL_WORKER,
+        Role.AUDITOR,
+        Role.CALDICOTT_GUARDIAN,
+    }
+)
+"""Roles that no machine is given. A panel's system fetches its letters as panel-coordinator; what
+people alone may do, it may not (`flag_service.matrix.Line.people`)."""

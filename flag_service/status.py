@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
+from flag_service.shapes import Livez, Readyz, Status
 from halyard.errors import HalyardError
 from halyard.postgres import Pool, transaction
 
@@ -68,17 +69,27 @@ def make_router(health: Health) -> APIRouter:
     """The three routes."""
     router = APIRouter()
 
-    @router.get("/livez")
+    @router.get("/livez", tags=["status"], summary="It runs", responses={200: {"model": Livez}})
     async def livez() -> dict[str, Any]:
         return {"status": "pass"}
 
-    @router.get("/readyz")
+    @router.get(
+        "/readyz",
+        tags=["status"],
+        summary="Whether it can do its work",
+        responses={200: {"model": Readyz}, 503: {"model": Readyz, "description": "It cannot."}},
+    )
     async def readyz() -> JSONResponse:
         failing = health.failing()
         body = {"status": "fail" if failing else "pass", "reasons": failing}
         return JSONResponse(body, 503 if failing else 200)
 
-    @router.get("/_status")
+    @router.get(
+        "/_status",
+        tags=["status"],
+        summary="Its parts, in the form of NHS APIs",
+        responses={200: {"model": Status}},
+    )
     async def status() -> dict[str, Any]:
         failing = health.failing()
         # One part away leaves the other's work: uploads need no database, look-ups no broker

@@ -24,6 +24,8 @@ class Attempt:
     csrf_token: str | None = field(default=None, repr=False)
     address: str = ""  # of the peer
     certificate: str | None = None  # SHA-256 (hex) of the client certificate, if TLS ended nearby
+    # Whether its address has failed too often by now: then nothing costly is looked up for it
+    suspect: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Caller:
     credential: Credential = "practice-token"
     token_id: str | None = None  # at most the last 32 characters (IHE BALP)
     expires_at: datetime | None = None
+    # Its token is good once, and nobody can say now whether another process has let it in before
+    unchecked: bool = False
 
 
 Authenticate = Callable[[Attempt], Awaitable[Caller | None]]

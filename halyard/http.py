@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
@@ -19,7 +19,10 @@ from starlette.types import ASGIApp
 from halyard.caller import Authenticate, Caller
 from halyard.errors import ConfigurationError
 from halyard.http_edge import Authorise, Edge, Limit
+from halyard.openapi import DescribedApp
 from halyard.problems import HttpProblem, add_handlers, problem
+from halyard.proxies import make_proxies
+from halyard.rates import make_guard
 from halyard.settings import Profile, Settings
 
 __all__ = [
@@ -36,14 +39,15 @@ __all__ = [
 ]
 
 
-def caller(request: Request) -> Caller:
+# async, though they wait for nothing: FastAPI runs others in a thread, at the price of a look-up
+async def caller(request: Request) -> Caller:
     """Who asks; a dependency of routes that need it."""
     return cast("Caller", request.state.caller)
 
 
-def organisation(request: Request) -> str:
+async def organisation(request: Request) -> str:
     """The organisation that asks; a dependency of routes that need one."""
-    return caller(request).organisation
+    return (await caller(request)).organisation
 
 
 def make_app(
@@ -53,17 +57,24 @@ def make_app(
     authenticate: Authenticate,
     routers: Iterable[APIRouter],
     open_paths: Iterable[str] = (),
+    probes: Iterable[str] = (),
     limits: Mapping[tuple[str, str], Limit] | None = None,
     authorise: Authorise = lambda _scope, _caller: None,
+    components: Mapping[str, dict[str, Any]] | None = None,
+    outspoken: tuple[str, ...] = (),
 ) -> FastAPI:
     """An application behind the edge.
 
-    `open_paths` need no token. `authorise` refuses callers before the body is read. `limits` are
-    those of single (method, path) pairs; others get the settings' body limit. Routes find
-    ``request.state.caller``, ``.request_id`` and ``.traceparent``.
+    `open_paths` need no token, and but for `probes` are counted by address. `authorise` refuses
+    callers before the body is read. `limits` are those of single (method, path) pairs; others get
+    the settings' body limit. Routes find ``request.state.caller``, ``.request_id`` and
+    ``.traceparent``. `components` and `outspoken` are for its OpenAPI (`halyard.openapi`).
     """
     practice = settings.profile is not Profile.PRODUCTION
-    app = FastAPI(
+    app = DescribedApp(
+        open_paths=frozenset(open_paths),
+        components=components,
+        outspoken=outspoken,
         title=title,
         openapi_url="/openapi.json" if practice else None,
         docs_url=None,  # its pages load scripts from elsewhere
@@ -77,9 +88,12 @@ def make_app(
         Edge,
         authenticate=authenticate,
         open_paths=frozenset(open_paths),
+        probes=frozenset(probes),
         default=Limit(settings.http.max_body_bytes),
         limits=dict(limits or {}),
         authorise=authorise,
+        guard=make_guard(settings.access),
+        proxies=make_proxies(settings.access.trusted_proxies, settings.access.certificate_header),
     )
     return app
 
@@ -87,7 +101,9 @@ def make_app(
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket (port 0: any free one). Raises `ConfigurationError` if it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # with its protocol named: else asyncio leaves Nagle's algorithm on, and an answer that goes out
+    # in two pieces waits for its reader's delayed acknowledgement, 40 ms
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

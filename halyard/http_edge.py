@@ -1,8 +1,9 @@
 """The edge of an HTTP face: ASGI middleware that stands before any route.
 
 In order, for each request, before a byte of the body is read: who is it; may that caller use this
-route at all; is the body within its limit; is it in time; then the route. There is no access log,
-and metrics know a request by its route's template alone.
+route at all; is the body within its limit; is there room; then the route, in time. Only who is let
+in takes room: a stranger holds none, however slowly. There is no access log, and metrics know a
+request by its route's template alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,6 +24,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from halyard import metrics
 from halyard.caller import Attempt, Authenticate, Caller
 from halyard.problems import HttpProblem, problem, route_template
+from halyard.proxies import Proxies
+from halyard.rates import Guard, make_guard
+from halyard.settings_access import AccessSettings
 from halyard.telemetry import get_logger, new_traceparent
 
 Authorise = Callable[[Scope, Caller | None], HttpProblem | None]
@@ -29,11 +34,13 @@ Authorise = Callable[[Scope, Caller | None], HttpProblem | None]
 
 MAX_TOKEN: Final = 8_192
 MAX_COOKIE: Final = 8_192
+AUTHENTICATE_SECONDS: Final = 5.0
 # Closing on unread data resets the connection and can cost the sender our answer, so what still
 # comes is read and thrown away for a moment
 DRAIN_BYTES: Final = 32_000_000
 DRAIN_SECONDS: Final = 3.0
 
+_CORRELATION = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -62,6 +69,7 @@ class _Progress:
     """One request on its way."""
 
     request_id: str
+    correlation_id: str | None
     has_body: bool
     expects_continue: bool
     received: int = 0
@@ -72,14 +80,20 @@ class _Progress:
 
 @dataclass(slots=True)
 class Edge:
-    """ASGI middleware: credentials, limits, headers, metrics, and an answer to every failure."""
+    """ASGI middleware: credentials, limits, headers, metrics, and an answer to every failure.
+
+    Of `open_paths` only `probes` are answered however often they are asked.
+    """
 
     app: ASGIApp
     authenticate: Authenticate
     open_paths: frozenset[str]
     default: Limit
+    probes: frozenset[str] = frozenset()
     authorise: Authorise = lambda _scope, _caller: None
     limits: Mapping[tuple[str, str], Limit] = field(default_factory=dict)
+    guard: Guard = field(default_factory=lambda: make_guard(AccessSettings()))
+    proxies: Proxies = field(default_factory=Proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one request through."""
@@ -90,6 +104,7 @@ class Edge:
             headers.setdefault(name.lower(), []).append(value)
         progress = _Progress(
             request_id=_request_id(headers),
+            correlation_id=_correlation_id(headers),
             has_body=_has_body(headers),
             expects_continue=b"expect" in headers,
         )
@@ -99,39 +114,63 @@ class Edge:
         state["request_id"] = progress.request_id
         state["traceparent"] = _traceparent(headers)
         sender = self._sender(progress, receive, send)
-        with structlog.contextvars.bound_contextvars(request_id=progress.request_id):
-            refused = await self._refused(scope, headers, limit)
-            if refused is not None:
-                route = "unauthenticated" if refused.status_code == 401 else "refused"
-                await refused.response()(scope, receive, sender)
-            else:
-                await self._routed(
-                    scope, self._receiver(progress, limit, receive), sender, progress, limit
-                )
-                route = route_template(scope)
+        placed = False
+        try:
+            with structlog.contextvars.bound_contextvars(**_logged(progress)):
+                refused = await self._refused(scope, headers, limit)
+                if refused is None and scope["path"] not in self.open_paths:
+                    refused = self.guard.enter()
+                    placed = refused is None
+                if refused is not None:
+                    route = "unauthenticated" if refused.status_code == 401 else "refused"
+                    await refused.response()(scope, receive, sender)
+                else:
+                    await self._routed(
+                        scope, self._receiver(progress, limit, receive), sender, progress, limit
+                    )
+                    route = route_template(scope)
+        finally:
+            if placed:
+                self.guard.leave()
         metrics.count("halyard_http_requests_total", route=route, status=str(progress.status))
 
     async def _refused(
         self, scope: Scope, headers: Mapping[bytes, list[bytes]], limit: Limit
     ) -> HttpProblem | None:
         caller: Caller | None = None
-        try:
-            if scope["path"] not in self.open_paths:
-                caller = await self.authenticate(_attempt(scope, headers))
-                if caller is None:
-                    return _unauthenticated()
-                scope["state"]["caller"] = caller
-        except HttpProblem as refused:
-            return refused
-        except Exception as error:  # noqa: BLE001 - nobody is let in by a failure; logged by class
-            get_logger().error("authentication_failed", exc_info=error)
-            return _cannot_check()
+        attempt = _attempt(scope, headers, self.proxies, self.guard)
+        too_many: HttpProblem | None = None
+        if scope["path"] not in self.open_paths:
+            admitted = await self._admitted(attempt)
+            if isinstance(admitted, HttpProblem):
+                return admitted
+            scope["state"]["caller"] = caller = admitted
+            too_many = self.guard.asked(caller.organisation, caller.subject)
+        elif scope["path"] not in self.probes:
+            too_many = self.guard.came(attempt.address)
+        if too_many is not None:
+            return too_many
         if (forbidden := self.authorise(scope, caller)) is not None:
             return forbidden
         length = headers.get(b"content-length", [b"0"])[0]
         if length.isdigit() and int(length) > limit.body_bytes:
             return _too_large(limit)
         return None
+
+    async def _admitted(self, attempt: Attempt) -> Caller | HttpProblem:
+        try:
+            async with asyncio.timeout(AUTHENTICATE_SECONDS):
+                caller = await self.authenticate(attempt)
+        except HttpProblem as refused:
+            failed = refused.status_code == 401
+            return (self.guard.failed(attempt.address) if failed else None) or refused
+        except TimeoutError:
+            get_logger().warning("authentication_timed_out")
+            return _cannot_check()
+        except Exception as error:  # noqa: BLE001 - nobody is let in by a failure; logged by class
+            get_logger().error("authentication_failed", exc_info=error)
+            return _cannot_check()
+        return caller or self.guard.failed(attempt.address) or _unauthenticated()
 
     async def _routed(
         self, scope: Scope, receive: Receive, send: Send, progress: _Progress, limit: Limit
@@ -191,6 +230,8 @@ class Edge:
                 progress.started = True
                 progress.status = message["status"]
                 added = [*_SECURITY_HEADERS, (b"x-request-id", progress.request_id.encode())]
+                if progress.correlation_id is not None:
+                    added.append((b"x-correlation-id", progress.correlation_id.encode()))
                 if not progress.body_complete:
                     added.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
@@ -227,7 +268,9 @@ def _too_large(limit: Limit) -> HttpProblem:
     )
 
 
-def _attempt(scope: Scope, headers: Mapping[bytes, list[bytes]]) -> Attempt:
+def _attempt(
+    scope: Scope, headers: Mapping[bytes, list[bytes]], proxies: Proxies, guard: Guard
+) -> Attempt:
     """The head of a request; what stands twice, or is too long to be meant, is as if not there."""
 
     def only(name: bytes, longest: int = 1_024) -> str | None:
@@ -237,6 +280,7 @@ def _attempt(scope: Scope, headers: Mapping[bytes, list[bytes]]) -> Attempt:
         return given[0].decode("latin-1")
 
     client = scope.get("client")
+    address, certificate = proxies.behind(client[0] if client else "", only)
     return Attempt(
         method=scope["method"],
         path=scope["path"],
@@ -244,7 +288,9 @@ def _attempt(scope: Scope, headers: Mapping[bytes, list[bytes]]) -> Attempt:
         cookie=only(b"cookie", MAX_COOKIE),
         origin=only(b"origin"),
         csrf_token=only(b"x-csrf-token"),
-        address=client[0] if client else "",
+        address=address,
+        certificate=certificate,
+        suspect=partial(guard.suspects, address),
     )
 
 
@@ -281,12 +327,30 @@ def _has_body(headers: Mapping[bytes, list[bytes]]) -> bool:
 def _request_id(headers: Mapping[bytes, list[bytes]]) -> str:
     """The sender's X-Request-ID if it is a UUID (anything else could hold a person), else new."""
     given = headers.get(b"x-request-id", [b""])[0].decode("latin-1")
+    return _uuid(given) or str(uuid.uuid4())
+
+
+def _correlation_id(headers: Mapping[bytes, list[bytes]]) -> str | None:
+    """The sender's X-Correlation-ID, which goes back as it came if that is safe to repeat."""
+    given = headers.get(b"x-correlation-id", [])
+    text = given[0].decode("latin-1") if len(given) == 1 else ""
+    return text if _CORRELATION.fullmatch(text) else None
+
+
+def _logged(progress: _Progress) -> dict[str, str]:
+    """What every line of a request says of it; a correlation id only if it is a UUID, for any other
+    could be a person's number.
+    """
+    correlation = _uuid(progress.correlation_id or "")
+    known = {} if correlation is None else {"correlation_id": correlation}
+    return {"request_id": progress.request_id, **known}
+
+
+def _uuid(text: str) -> str | None:
     try:
-        if len(given) == 36:
-            return str(uuid.UUID(given))
+        return str(uuid.UUID(text)) if len(text) == 36 else None
     except ValueError:
-        pass  # not a UUID: a new one is made
-    return str(uuid.uuid4())
+        return None
 
 
 def _traceparent(headers: Mapping[bytes, list[bytes]]) -> str:

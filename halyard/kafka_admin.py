@@ -128,7 +128,8 @@ def _reach(bootstrap: str) -> None:
 
 
 @contextlib.contextmanager
-def _client(bootstrap: str) -> Iterator[KafkaAdminClient]:
+def admin_client(bootstrap: str) -> Iterator[KafkaAdminClient]:
+    """kafka-python's admin client. Raises `BrokerUnavailable`, `ConfigurationError`."""
     try:
         _reach(bootstrap)
         client = KafkaAdminClient(
@@ -162,7 +163,7 @@ def plan(bootstrap: str, wanted: Sequence[TopicSpec]) -> Plan:
 
     Raises `BrokerUnavailable` if no broker answers.
     """
-    with _client(bootstrap) as client:
+    with admin_client(bootstrap) as client:
         return _plan(client, wanted)
 
 
@@ -217,7 +218,7 @@ def apply(bootstrap: str, wanted: Sequence[TopicSpec]) -> Plan:
     Returns when every topic has its leaders. Raises `BrokerUnavailable`, and
     `ConfigurationError` if the cluster refuses.
     """
-    with _client(bootstrap) as client:
+    with admin_client(bootstrap) as client:
         todo = _plan(client, wanted)
         if todo.create:
             with contextlib.suppress(TopicAlreadyExistsError):  # another did the same just now
@@ -250,7 +251,7 @@ def apply(bootstrap: str, wanted: Sequence[TopicSpec]) -> Plan:
 
 def describe(bootstrap: str) -> Cluster:
     """The cluster's id, brokers and controller. Raises `BrokerUnavailable`."""
-    with _client(bootstrap) as client:
+    with admin_client(bootstrap) as client:
         told = client.describe_cluster()
     return Cluster(
         cluster_id=told["cluster_id"],
@@ -279,7 +280,7 @@ def group_lag(bootstrap: str, group: str, topics: Sequence[str] = ()) -> list[Pa
     Names are as on the cluster. Raises `BrokerUnavailable`, also for a topic that the broker does
     not know, or not yet whole: of what it does not tell, nobody knows how far the group is.
     """
-    with _client(bootstrap) as client:
+    with admin_client(bootstrap) as client:
         committed = {
             partition: offset.offset
             for partition, offset in _group_offsets(client, group).items()

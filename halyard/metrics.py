@@ -37,6 +37,12 @@ CounterName = Literal[
     "halyard_case_changes_total",
     # answers to messages about deaths and reports, by answer (status, or the rule that rejected)
     "halyard_case_messages_total",
+    # authorities to be told of a look at a flag, by result: told, told-before within 24 h, denied
+    "halyard_access_notices_total",
+    # look-ups of flags, by answer
+    "halyard_lookups_total",
+    # decisions of sharing policies, by flow and decision (permit, deny, review)
+    "halyard_disclosures_total",
     # delivery attempts, by kind and result
     "halyard_delivery_attempts_total",
     # attempts to push a letter, by kind and result (pushed, retry, parked)
@@ -47,6 +53,17 @@ CounterName = Literal[
     "halyard_upload_lines_total",
     # HTTP requests of `halyard serve`, by route template and status
     "halyard_http_requests_total",
+    # requests that a caller's roles do not allow, by route template and rule
+    "halyard_access_refused_total",
+    # who was let in or not, by credential (access-token, machine-token, session, practice-token,
+    # none) and result (admitted, or the rule)
+    "halyard_authentications_total",
+    # requests refused because of their number, by limit (concurrent, requests, failures)
+    "halyard_access_limited_total",
+    # machines' tokens of which this process alone says that they were not used before
+    "halyard_used_tokens_unchecked_total",
+    # fetches of the issuer's keys, by result (fetched, failed)
+    "halyard_issuer_fetches_total",
     # live lists of alerts that ended, by reason (client, slow, time, stopping, database)
     "halyard_alert_streams_ended_total",
     # holes that the NCMD store has noticed, by kind (version; retention, beyond-end, another-log)
@@ -56,8 +73,22 @@ CounterName = Literal[
     # attempts at the NCMD store's HTTP interface, by result (acknowledged, rejected, taken, retry,
     # failed)
     "halyard_ncmd_submissions_total",
+    # entries of the audit chain that were given their place and hash
+    "halyard_audit_sealed_total",
+    # signed checkpoints of the audit chain
+    "halyard_audit_checkpoints_total",
+    # accesses put before a person
+    "halyard_audit_reviews_opened_total",
 ]
 GaugeName = Literal[
+    # entries of the audit chain that are under no stored checkpoint yet, and the oldest, seconds
+    "halyard_audit_window_entries",
+    "halyard_audit_window_seconds",
+    # open reviews of accesses, and the oldest, seconds
+    "halyard_audit_reviews_open",
+    "halyard_audit_reviews_oldest_seconds",
+    # unix time at which the issuer's keys were last fetched
+    "halyard_issuer_keys_timestamp_seconds",
     "halyard_hl7v2_connections",
     # bytes that the MLLP listener holds for its connections
     "halyard_hl7v2_buffered_bytes",
@@ -77,6 +108,12 @@ GaugeName = Literal[
     "halyard_delivery_oldest_seconds",
     # deliveries that their receivers refused and that a person must redrive
     "halyard_delivery_parked",
+    # alerts that a sharing policy denied to the authority that protects the child
+    "halyard_alerts_denied",
+    # deliveries and letters that a sharing policy leaves to a person, by kind (alert, other)
+    "halyard_disclosures_held",
+    # the oldest of them, seconds, by kind
+    "halyard_disclosures_held_oldest_seconds",
     # deliveries whose authority has registered no endpoint
     "halyard_delivery_without_endpoint",
     # letters that their receivers refused; they can still be fetched
@@ -93,6 +130,8 @@ GaugeName = Literal[
     "halyard_last_event_timestamp_seconds",
     # records of the log that the NCMD store does not have yet
     "halyard_ncmd_behind",
+    # partitions of the log that wait because no policy permits their next case to be stored
+    "halyard_ncmd_denied",
     # submissions that are not done, by state (pending, sent, rejected, failed)
     "halyard_ncmd_submissions_open",
     # 1 while nothing is sent to the HTTP interface because it does not answer
@@ -122,11 +161,20 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "halyard_alert_changes_total": ("change",),
     "halyard_case_changes_total": ("change",),
     "halyard_case_messages_total": ("answer",),
+    "halyard_access_notices_total": ("result",),
+    "halyard_lookups_total": ("answer",),
+    "halyard_disclosures_total": ("flow", "decision"),
+    "halyard_disclosures_held": ("kind",),
+    "halyard_disclosures_held_oldest_seconds": ("kind",),
     "halyard_delivery_attempts_total": ("kind", "result"),
     "halyard_letter_pushes_total": ("kind", "result"),
     "halyard_outbox_published_total": ("topic",),
     "halyard_upload_lines_total": ("result",),
     "halyard_http_requests_total": ("route", "status"),
+    "halyard_access_refused_total": ("route", "rule"),
+    "halyard_authentications_total": ("credential", "result"),
+    "halyard_access_limited_total": ("limit",),
+    "halyard_issuer_fetches_total": ("result",),
     "halyard_alert_streams_ended_total": ("reason",),
     "halyard_trace_waiting": ("priority",),
     "halyard_delivery_breaker_open": ("destination",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -41,6 +42,12 @@ everybody: max_locks_per_transaction (64) for each connection allowed (100), if 
 MANY_LOCKS = 256
 """Whoever asks for more shares the blame for a full table."""
 
+FACE_ROLE = "halyard_face"
+"""The role of `halyard serve`: row-level security lets it see what `scoped` names, and no more."""
+
+SEALER_ROLE = "halyard_sealer"
+"""The role of `halyard sealer`: the only one that adds seals and checkpoints to the audit chain."""
+
 _OUT_OF_LOCKS = "53200"
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 # Classes whose failures pass by themselves: connection, resources, operator intervention, system
@@ -71,10 +78,14 @@ def make_pool(
     name: str,
     size: int | None = None,
     check: bool = True,
-    schema: Literal["halyard", "ncmd"] = "halyard",
+    schema: Literal["halyard", "face", "ncmd", "sealer"] = "halyard",
+    publishes: bool = False,
 ) -> Pool:
-    """A pool of connections (not opened: ``await pool.open()``): the app role's, or for the
-    schema ``ncmd`` those of the NCMD store's own role.
+    """A pool of connections (not opened: ``await pool.open()``): the app role's; for ``face`` the
+    role's of `halyard serve`, for ``sealer`` that of the sealer, both in the same schema; for
+    ``ncmd`` those of the NCMD store's own role.
+
+    `publishes` is of the face: its connections see what waits in the outbox, and nothing else.
 
     `check` costs a round trip for each transaction; without it, whoever takes a connection that
     died while it was idle gets `DatabaseUnavailable`. For stages, which try again anyway.
@@ -82,7 +93,13 @@ def make_pool(
     size = size or settings.database.pool_size
     statement_ms = int(settings.database.statement_timeout_seconds * 1000)
     lock_ms = int(settings.database.lock_timeout_seconds * 1000)
-    url = settings.database.url if schema == "halyard" else settings.ncmd.database_url
+    url = {
+        "halyard": settings.database.url,
+        "face": settings.http.database_url,
+        "ncmd": settings.ncmd.database_url,
+        "sealer": settings.audit.database_url,
+    }[schema]
+    path = "ncmd" if schema == "ncmd" else "halyard"
     return AsyncConnectionPool(
         url.get_secret_value(),
         connection_class=cast("type[Connection]", psycopg.AsyncConnection),
@@ -91,7 +108,7 @@ def make_pool(
             "application_name": f"halyard-{name}",
             "options": f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms} "
             "-c idle_in_transaction_session_timeout=120000 -c timezone=UTC "
-            f"-c search_path={schema}",
+            f"-c search_path={path}" + (" -c halyard.publishes=on" if publishes else ""),
             "autocommit": True,
             "connect_timeout": 5,
         },
@@ -126,18 +143,37 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def scoped(
-    pool: Pool, organisation: str, persons: Iterable[str] = ()
+    pool: Pool, organisation: str, persons: Iterable[str] = (), *, pipelined: bool = False
 ) -> AsyncIterator[Connection]:
     """As `transaction`, for what an organisation asks: row-level security lets the face's role see
     its rows alone, and of flags and accesses those of `persons` (pseudonyms, store key).
+
+    `pipelined`: statements wait for their results only where these are fetched, and errors of
+    others come at the end; three round trips to PostgreSQL, however many statements. They are
+    planned once for a connection, not for each call: planning costs several times as much as
+    looking somebody up, and one plan does the same work whoever is asked about.
     """
-    async with transaction(pool) as connection:
+    begun = _pipelined(pool) if pipelined else transaction(pool)
+    async with begun as connection:
         await connection.execute(
             "select set_config('halyard.organisation', %s, true), "
-            "set_config('halyard.persons', %s, true)",
-            (organisation, ",".join(persons)),
+            "set_config('halyard.persons', %s, true), set_config('plan_cache_mode', %s, true)",
+            (
+                organisation,
+                ",".join(persons),
+                "force_generic_plan" if pipelined else "auto",
+            ),
         )
         yield connection
+
+
+@asynccontextmanager
+async def _pipelined(pool: Pool) -> AsyncIterator[Connection]:
+    try:
+        async with pool.connection() as connection, connection.pipeline(), connection.transaction():
+            yield connection
+    except (psycopg.Error, PoolTimeout) as error:
+        raise translated(error) from None
 
 
 def translated(error: psycopg.Error | PoolTimeout) -> HalyardError:
@@ -147,7 +183,14 @@ def translated(error: psycopg.Error | PoolTimeout) -> HalyardError:
         return ContractError(
             f"A value cannot be sent to PostgreSQL ({type(error).__name__}, no state)."
         )
-    if state is None or state[:2] in _TRANSIENT_CLASSES:
+    # a row on its way to a partition whose bounds have just changed (retention); a table's own
+    # check has a name
+    moved = (
+        isinstance(error, psycopg.errors.CheckViolation)
+        and error.diag.table_name is not None
+        and error.diag.constraint_name is None
+    )
+    if state is None or state[:2] in _TRANSIENT_CLASSES or moved:
         return DatabaseUnavailable(
             f"PostgreSQL did not complete ({type(error).__name__}, {state or 'no connection'}); "
             "check that it runs (`halyard doctor`); the operation is retried."
@@ -216,19 +259,37 @@ _GRANTS: tuple[LiteralString, ...] = (
     "grant select, insert, update, delete on all tables in schema halyard to {app}",
     "grant usage, select on all sequences in schema halyard to {app}",
     "revoke insert, update, delete on halyard.migration from {app}",
+    # who has logged in is the face's to write; workers remove what is over (retention)
+    "revoke all on halyard.sessions, halyard.used_tokens from {app}",
+    "grant select, delete on halyard.sessions, halyard.used_tokens to {app}",
+    "grant usage on schema halyard to {face}",  # its tables: in the migrations, with their policies
     "grant usage on schema ncmd to {ncmd}",
     "grant select, insert, update, delete on all tables in schema ncmd to {ncmd}",
     # what was written of a case stays as it was written
     "revoke update, delete on ncmd.history from {ncmd}",
+    # what the audit chain holds is only ever added to
+    "select halyard.audit_fence('{app}'::regrole)",
 )
+
+_MONTHS: LiteralString = """
+    select halyard.make_month(parent, month::date)
+    from unnest('{halyard.audit_entries, halyard.accesses}'::regclass[]) as parent,
+        generate_series(
+            date_trunc('month', now() at time zone 'UTC'),
+            date_trunc('month', now() at time zone 'UTC') + interval '2 months',
+            interval '1 month') as month
+"""
+"""Makes this month's partitions and the next two's, where they are missing: rows that stand in a
+default partition are costly to move (`halyard retention apply` makes more ahead)."""
+_MONTHS_TRIES = 40
 
 
 def migrate(
     owner_url: str, *, app_role: str = "halyard_app", ncmd_role: str = NCMD_ROLE
 ) -> list[str]:
     """Apply the numbered migrations of ``stores/migrations`` that are missing, in one transaction
-    each, and grant each role its own schema: the app role ``halyard``, the NCMD store's ``ncmd``.
-    Gives the names applied.
+    each, and then, in one more, grant each role its own schema: the app role ``halyard``, the NCMD
+    store's ``ncmd``. What the face's role may do stands in the migrations. Gives the names applied.
 
     Raises `ConfigurationError` if the database cannot be reached, lacks a role, or was changed by
     a newer version.
@@ -236,7 +297,7 @@ def migrate(
     files = _migration_files()
     try:
         with psycopg.connect(owner_url, autocommit=True, connect_timeout=5) as connection:
-            for name in (app_role, ncmd_role):
+            for name in (app_role, ncmd_role, FACE_ROLE, SEALER_ROLE):
                 if not connection.execute(
                     "select 1 from pg_roles where rolname = %s", (name,)
                 ).fetchone():
@@ -263,12 +324,16 @@ def migrate(
                     connection.execute("set local search_path = halyard")
                     connection.execute(text)
                     connection.execute("insert into halyard.migration (name) values (%s)", (name,))
-            for statement in _GRANTS:
-                connection.execute(
-                    sql.SQL(statement).format(
-                        app=sql.Identifier(app_role), ncmd=sql.Identifier(ncmd_role)
+            with connection.transaction():  # nobody has what one grants and a later one revokes
+                for statement in _GRANTS:
+                    connection.execute(
+                        sql.SQL(statement).format(
+                            app=sql.Identifier(app_role),
+                            ncmd=sql.Identifier(ncmd_role),
+                            face=sql.Identifier(FACE_ROLE),
+                        )
                     )
-                )
+            _make_months(connection)
             return applied
     except psycopg.OperationalError as error:
         raise ConfigurationError(
@@ -277,75 +342,21 @@ def migrate(
         ) from None
 
 
-def provision(
-    admin_url: str,
-    *,
-    database: str,
-    owner_password: str,
-    app_password: str,
-    template: str | None = None,
-) -> tuple[str, str]:
-    """Make the roles and a database, where missing; gives (owner URL, app URL).
-
-    For `halyard up` and tests, which own their PostgreSQL; `admin_url` is a superuser's. The NCMD
-    store's role cannot log in before `provision_ncmd`.
-    """
-    roles = (("halyard_owner", owner_password), ("halyard_app", app_password))
-    with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
-        connection.execute("select pg_advisory_lock(%s)", (lock_id("provision"),))
-        for role, password in roles:
-            exists = connection.execute(
-                "select 1 from pg_roles where rolname = %s", (role,)
-            ).fetchone()
-            verb: LiteralString = "alter" if exists else "create"
-            connection.execute(
-                sql.SQL(verb + " role {} login nosuperuser nobypassrls password {}").format(
-                    sql.Identifier(role), sql.Literal(password)
-                )
-            )
-        _make_ncmd_role(connection)
-        if not connection.execute(
-            "select 1 from pg_database where datname = %s", (database,)
-        ).fetchone():
-            connection.execute(
-                sql.SQL(
-                    "create database {} owner halyard_owner template {} strategy wal_log"
-                ).format(sql.Identifier(database), sql.Identifier(template or "template1"))
-            )
-        info = connection.info
-        base = f"{info.host or '127.0.0.1'}:{info.port}/{database}"
-    return (
-        f"postgresql://halyard_owner:{owner_password}@{base}",
-        f"postgresql://halyard_app:{app_password}@{base}",
-    )
-
-
-def provision_ncmd(admin_url: str, *, database: str, password: str) -> str:
-    """Let the NCMD store's role log in with `password`; gives its URL of `database`.
-
-    As `provision`, and after it: for those who own their PostgreSQL.
-    """
-    with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
-        connection.execute("select pg_advisory_lock(%s)", (lock_id("provision"),))
-        _make_ncmd_role(connection)
-        connection.execute(
-            sql.SQL("alter role {} login nosuperuser nobypassrls password {}").format(
-                sql.Identifier(NCMD_ROLE), sql.Literal(password)
-            )
-        )
-        info = connection.info
-        return (
-            f"postgresql://{NCMD_ROLE}:{password}@{info.host or '127.0.0.1'}:{info.port}/{database}"
-        )
-
-
-def _make_ncmd_role(connection: psycopg.Connection[Any]) -> None:
-    if not connection.execute("select 1 from pg_roles where rolname = %s", (NCMD_ROLE,)).fetchone():
-        connection.execute(
-            sql.SQL("create role {} nologin nosuperuser nobypassrls").format(
-                sql.Identifier(NCMD_ROLE)
-            )
-        )
+def _make_months(connection: psycopg.Connection[Any]) -> None:
+    """By short attempts: whoever appends to these tables waits behind one that waits."""
+    for left in reversed(range(_MONTHS_TRIES)):
+        try:
+            with connection.transaction():
+                connection.execute("set local lock_timeout = '200ms'")
+                connection.execute(_MONTHS)
+            return
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            if not left:
+                raise ConfigurationError(
+                    "Somebody reads the audit chain (`halyard audit verify`), so this month's "
+                    "partition could not be made; run `halyard migrate` again."
+                ) from None
+            time.sleep(0.25)
 
 
 def one(row: Any) -> dict[str, Any]:

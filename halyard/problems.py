@@ -19,6 +19,43 @@ from halyard.telemetry import get_logger
 PROBLEM: Final = "application/problem+json"
 
 
+_DESCRIPTIONS: Final = {
+    400: "The request cannot be read, or lacks a header it needs.",
+    401: "Nobody is authenticated: the credential is missing, wrong, expired or used before.",
+    403: "The caller may not do this: its role, its organisation, or a sharing policy.",
+    404: "There is no such thing, or it is not the caller's.",
+    408: "The body stopped coming.",
+    409: "It is in a state in which this cannot be done; the problem says in which.",
+    410: "It was there, and is not kept any more.",
+    412: "It has changed since it was read: the version of If-Match is not its version.",
+    413: "The body is larger than this route takes.",
+    415: "The body is of a type that this route does not take.",
+    422: "A member or parameter is not as it must be; `errors` names places and rules.",
+    428: "The header If-Match is missing.",
+    429: "Too many requests; Retry-After says when to come again.",
+    500: "The hub failed.",
+    503: "Not available now; Retry-After says when to ask again.",
+}
+
+# Where the phrase book of HTTP says nothing that helps
+_ADVICE: Final = {400: "The body cannot be read; send JSON in UTF-8."}
+
+RESPONSES: Final[Mapping[int, dict[str, Any]]] = {
+    status: {
+        "description": description,
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, description in _DESCRIPTIONS.items()
+}
+"""What OpenAPI says of each problem, by status. `halyard.openapi` adds the schema, and to every
+route what the edge can answer (401, 403, 429, 500, 503; with a body 400, 408, 413)."""
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """`RESPONSES` of `statuses`, for the ``responses=`` of a route: ``responses(404, 409)``."""
+    return {status: RESPONSES[status] for status in statuses}
+
+
 class HttpProblem(RejectedError, HTTPException):
     """The request cannot be done; the title says what is wrong, the detail what to do.
 
@@ -102,7 +139,7 @@ async def _http_exception(_request: Request, error: Exception) -> Response:
     return problem(
         status,
         status.phrase,
-        status.description or "See the reference of the HTTP API.",
+        _ADVICE.get(status) or status.description or "See the reference of the HTTP API.",
         rule=f"http.{status.phrase.lower().replace(' ', '_')}",
         headers=error.headers,
     )

@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from halyard.errors import ConfigurationError
+from halyard.settings_access import AccessSettings
+from halyard.settings_audit import AuditSettings
+from halyard.settings_policies import PolicySettings
+from halyard.settings_retention import RetentionSettings
+from halyard.settings_section import Section as _Section
+from halyard.settings_security import SecuritySettings as SecuritySettings
+from halyard.settings_sessions import SessionSettings
 
 
 class Profile(StrEnum):
@@ -30,11 +39,6 @@ class Profile(StrEnum):
 
     PRACTICE = "practice"
     PRODUCTION = "production"
-
-
-class _Section(BaseModel):
-    # hide_input: a bad value must not be echoed, it may be a secret
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class KafkaSettings(_Section):
@@ -58,13 +62,6 @@ class DatabaseSettings(_Section):
     pool_size: int = Field(default=4, ge=1, le=50)
     statement_timeout_seconds: float = Field(default=20.0, gt=0)
     lock_timeout_seconds: float = Field(default=10.0, gt=0)
-
-
-class SecuritySettings(_Section):
-    """Keys, from the secrets file (never from the repository)."""
-
-    # TOML file (mode 0600): bus_key, store_key (hex, 32 bytes), [webhook] name = secret
-    secrets_file: Path | None = None
 
 
 class PdsSettings(_Section):
@@ -119,10 +116,24 @@ class DeliverySettings(_Section):
     mllp_connections: int = Field(default=1, ge=1, le=16)
     mllp_idle_seconds: float = Field(default=30.0, gt=0)
     mllp_facility: str = Field(default="HALYARD", pattern=r"^[A-Za-z0-9 ._-]{1,20}$")  # MSH-4
+    # Networks outside the public internet where endpoints may be, as ["10.20.0.0/16"]. RISK: who
+    # writes the directory can make the hub call what is in them. None: in practice everywhere, in
+    # production none
+    networks: tuple[str, ...] | None = None
     # mllps:// trusts these authorities (PEM; default: the machine's), and shows this certificate
     mllp_ca_file: Path | None = None
     mllp_certificate_file: Path | None = None
     mllp_key_file: Path | None = None
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for one in value or ():
+            try:
+                ipaddress.ip_network(one)
+            except ValueError:
+                raise ValueError("not a network (10.20.0.0/16, or one address)") from None
+        return value
 
 
 class MailboxSettings(_Section):
@@ -188,6 +199,8 @@ class FhirSettings(_Section):
 class HttpSettings(_Section):
     """`halyard serve`."""
 
+    # The face's own role: row-level security shows it the rows of whoever asks
+    database_url: SecretStr = SecretStr("postgresql://halyard_face@127.0.0.1:5432/halyard")
     host: str = "127.0.0.1"
     port: int = 8080
     max_body_bytes: int = 64_000
@@ -257,15 +270,22 @@ class Settings(BaseSettings):
     hl7v2: Hl7v2Settings = Hl7v2Settings()
     fhir: FhirSettings = FhirSettings()
     http: HttpSettings = HttpSettings()
+    access: AccessSettings = AccessSettings()
+    sessions: SessionSettings = SessionSettings()
+    audit: AuditSettings = AuditSettings()
     ncmd: NcmdSettings = NcmdSettings()
+    policies: PolicySettings = PolicySettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _fail_closed(self) -> Self:
         if self.profile is Profile.PRODUCTION:
             if self.fault:
                 raise ValueError("HALYARD_FAULT is for tests; unset it in production")
-            if self.security.secrets_file is None:
-                raise ValueError("production needs HALYARD_SECURITY__SECRETS_FILE")
+            if not self.security.given:
+                raise ValueError(
+                    "production needs HALYARD_SECURITY__SECRETS_FILE, or both keys from elsewhere"
+                )
             if not self.hl7v2.tls_certificate and not _is_loopback(self.hl7v2.host):
                 raise ValueError(
                     "production listens for MLLP on loopback alone, or with TLS: set "
@@ -275,6 +295,12 @@ class Settings(BaseSettings):
                 raise ValueError(
                     "production submits over TLS: HALYARD_NCMD__SUBMIT_URL is https://"
                 )
+            if self.sessions.client_id is not None and not self.sessions.secure:
+                raise ValueError(
+                    "production is browsed over TLS: HALYARD_SESSIONS__PUBLIC_URL is https://"
+                )
+        if self.sessions.client_id is not None and self.access.issuer is None:
+            raise ValueError("sessions need an issuer to log in at: set HALYARD_ACCESS__ISSUER")
         if self.log_level.upper() not in {"INFO", "WARNING", "ERROR", "CRITICAL"}:
             # libraries write payloads and URLs at DEBUG
             raise ValueError("HALYARD_LOG_LEVEL must be INFO, WARNING, ERROR or CRITICAL")
@@ -307,6 +333,11 @@ def load_settings() -> Settings:
     except tomllib.TOMLDecodeError:
         # its text quotes the line, which may hold a password
         raise ConfigurationError(f"HALYARD_CONFIG names {config}, which is not TOML.") from None
+    except SettingsError as error:
+        # names the field; what it was given stands in its cause
+        field = re.search(r'field "(\w+)"', str(error))
+        name = f"HALYARD_{field[1].upper()}" if field else "A HALYARD_ variable"
+        raise ConfigurationError(f"{name}, or a part of it, is not the JSON it must be.") from None
     except ValidationError as error:
         places = "; ".join(
             f"HALYARD_{'__'.join(str(part) for part in issue['loc']).upper()}: {issue['msg']}"

@@ -70,7 +70,7 @@ class Received:
 class Receiver:
     """What the receiver has received, and how it behaves."""
 
-    secret: str = field(repr=False)
+    secret: str | tuple[str, ...] = field(repr=False)
     journal_path: Path | None = None
     clock: Clock = system_clock
     slow_seconds: float = 10.0
@@ -119,6 +119,8 @@ class Receiver:
             content = json.loads(body)
             if content.get("resourceType") == "Bundle":  # a letter: its own id stands for it
                 alert_id, version = str(content["id"]), 1
+            elif "access_id" in content:  # a notice that somebody looked
+                alert_id, version = str(content["access_id"]), int(content["version"])
             else:
                 alert_id, version = str(content["alert_id"]), int(content["version"])
         except WebhookRefused as error:

@@ -23,9 +23,9 @@ import fastavro
 from fastavro.types import Schema
 
 from halyard.errors import ContractError
-from schemas import deaths, events
+from schemas import accesses, deaths, events
 
-Event = events.Event | deaths.DeathEvent
+Event = events.Event | deaths.DeathEvent | accesses.AccessRecorded
 
 EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in typing.get_args(Event)}
 NAMESPACE = "uk.halyard"
@@ -210,6 +210,7 @@ def _without_hints(node: Any) -> Any:
 __all__ = [
     "EVENT_TYPES",
     "Event",
+    "accesses",
     "deaths",
     "decode",
     "decode_as",

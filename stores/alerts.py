@@ -192,6 +192,17 @@ async def list_for_organisation(
     return list(page.rows)
 
 
+async def one_for_organisation(
+    connection: Connection, organisation: str, alert_id: uuid.UUID
+) -> AlertRow | None:
+    """The alert, if the lists of `organisation` show it, or that it is withheld; else None."""
+    cursor = await connection.execute(
+        _SQL["one_for_organisation"], {"organisation": organisation, "alert_id": alert_id}
+    )
+    row = await cursor.fetchone()
+    return None if row is None else _alert(row)
+
+
 async def save(connection: Connection, rows: Sequence[AlertRow]) -> None:
     """Write `rows` whole; the caller holds their locks."""
     if not rows:

@@ -41,6 +41,14 @@ where (hospital = %(organisation)s or authority = %(organisation)s)
 order by changed_xid, alert_id
 limit %(limit)s
 
+-- name: one_for_organisation
+-- As the lists show it to one who may see it there; else nothing
+select *
+from alerts
+where alert_id = %(alert_id)s
+    and (hospital = %(organisation)s or authority = %(organisation)s)
+    and (not restricted or withheld_at is not null)
+
 -- name: save
 insert into alerts (
     alert_id, person, authority, hospital, source_patient, visit_ids, version, state, provisional,

@@ -21,7 +21,7 @@ _SQL = load_queries("stores", "audit.sql")
 Kind = Literal["disclosure", "access", "refusal", "review", "administration"]
 """disclosure: the hub told somebody. access: somebody asked and was shown (or not). refusal:
 somebody was not let through. review: a person looked at an access or decided a disclosure.
-administration: keys, retention, restores."""
+administration: keys, retention, restores, log-ins and their ends."""
 
 SHAPE = 1
 """Version of an entry's body."""
@@ -55,7 +55,7 @@ class AuditEntry:
     token_id: str | None = None
     fields: tuple[str, ...] = ()  # names of the fields disclosed
     payload_digest: str | None = None  # keyed (bus key), hexadecimal
-    key_id: str | None = None  # of the key of `payload_digest` and pseudonym
+    key_id: str | None = None  # of the bus key of `payload_digest`
     detail: tuple[tuple[str, str], ...] = ()  # codes and counts alone
 
     def body(self) -> dict[str, Any]:
@@ -96,14 +96,6 @@ async def append(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Add `entries`, in one statement; they stand with the transaction that they tell of."""
     if not entries:
         return
-    await connection.execute(
-        _SQL["append"],
-        {
-            "entry_ids": [one.entry_id for one in entries],
-            "chains": [one.chain for one in entries],
-            "times": [one.recorded_at for one in entries],
-            "bodies": [orjson.dumps(one.body()).decode() for one in entries],
-            "persons": [one.person for one in entries],
-            "actors": [one.actor for one in entries],
-        },
-    )
+    # one JSON text: psycopg would escape every quote of every body in an array
+    bodies = orjson.dumps([one.body() for one in entries]).decode()
+    await connection.execute(_SQL["append"], {"bodies": bodies})

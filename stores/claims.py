@@ -46,7 +46,7 @@ class ClaimState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One reported event. `key` is its source person, `person` whom we assert (pseudonym;
+    """One reported event. `key` is its source patient, `person` whom we assert (both pseudonyms;
     of an unresolved claim: provisionally, as PDS neither proved nor contradicted it).
 
     `priority` is that of the trace the claim asks for itself, None if it only waits behind others.

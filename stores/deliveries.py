@@ -22,7 +22,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from halyard.postgres import Connection, Pool, load_queries, one, transaction
 
@@ -31,16 +31,18 @@ _SQL = load_queries("stores", "deliveries.sql")
 # Destinations of authorities that have registered no endpoint (yet), before their GSS code
 UNADDRESSED = "none:"
 UNADDRESSED_RESTRICTED = "none-restricted:"
+# The same of an organisation's Caldicott guardian, before its ODS or GSS code
+UNADDRESSED_CALDICOTT = "none-caldicott:"
 
 
 def is_unaddressed(destination: str) -> bool:
-    """Whether a row with this `destination` waits for its authority to register an endpoint."""
-    return destination.startswith((UNADDRESSED, UNADDRESSED_RESTRICTED))
+    """Whether a row with this `destination` waits for its receiver to register an endpoint."""
+    return destination.startswith((UNADDRESSED, UNADDRESSED_RESTRICTED, UNADDRESSED_CALDICOTT))
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A claimed row: one attempt that must now be made."""
+    """A claimed row: one attempt that must now be made, if policies still permit it."""
 
     delivery_id: uuid.UUID
     destination: str  # endpoint name of the directory
@@ -53,6 +55,11 @@ class Delivery:
     event_id: uuid.UUID  # what caused it
     traceparent: str
     probe: bool  # tries a paused destination
+    recipient: str | None = None  # organisation that is told
+    person: str | None = None  # pseudonym
+    restricted: bool = False  # composed as of a restricted person
+    now_restricted: bool = False  # the alert's person is restricted by now
+    released: bool = False  # by a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class DeliveryState:
     destination: str
     version: int
     kind: str
-    state: str  # open, delivered, superseded, parked
+    state: str  # open, held, delivered, superseded, parked, refused
     attempts: int
     last_error: str | None
     created_at: datetime
@@ -163,6 +170,11 @@ def _delivery(row: Mapping[str, Any], *, probe: bool) -> Delivery:
         event_id=row["event_id"],
         traceparent=row["traceparent"],
         probe=probe,
+        recipient=row["recipient"],
+        person=row["person"],
+        restricted=row["restricted"],
+        now_restricted=row["now_restricted"],
+        released=row["released"],
     )
 
 
@@ -202,6 +214,25 @@ async def park(connection: Connection, delivery: Delivery, *, reason: str) -> Do
         {"id": delivery.delivery_id, "attempts": delivery.attempts, "reason": reason},
     )
     return _done(await cursor.fetchone())
+
+
+async def keep_back(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    state: Literal["held", "refused"],
+    reason: str,
+) -> Done:
+    """A policy does not let this row leave (any more): a person decides (held), or a mended policy
+    (refused); superseded, if a newer one has overtaken it.
+    """
+    values = {
+        "id": delivery.delivery_id,
+        "attempts": delivery.attempts,
+        "state": state,
+        "reason": reason,
+    }
+    return _done(await (await connection.execute(_SQL["keep_back"], values)).fetchone())
 
 
 def _done(row: Mapping[str, Any] | None) -> Done:

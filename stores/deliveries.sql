@@ -99,7 +99,9 @@ set state = case when c.stale then 'superseded' else d.state end,
 from candidate c
 where d.delivery_id = c.delivery_id
 returning d.delivery_id, d.destination, d.alert_id, d.version, d.round, d.kind, d.body, d.attempts,
-          d.event_id, d.traceparent, d.state, d.position
+          d.event_id, d.traceparent, d.state, d.position, d.recipient, d.person, d.restricted,
+          restricted_since(d) as now_restricted,
+          d.released_at is not null as released
 
 -- name: delivered
 -- Whoever got the receiver's yes may say so, also after its lease: it is true.
@@ -121,6 +123,19 @@ where delivery_id = %(id)s and state = 'open' and attempts = %(attempts)s
 -- name: park
 update deliveries d
 set state = 'parked', done_at = now(), lease_until = null, last_error = %(reason)s
+where d.delivery_id = %(id)s and d.state = 'open' and d.attempts = %(attempts)s
+returning exists (
+    select 1 from deliveries later
+    where later.destination = d.destination and later.alert_id = d.alert_id
+      and later.position > d.position and later.state = 'open'
+) as more
+
+-- name: keep_back
+-- Stopped by a policy as it was about to leave; its body stays, for a release. A snapshot that a
+-- newer one has overtaken is over
+update deliveries d
+set state = case when delivery_overtaken(d.delivery_id) then 'superseded' else %(state)s end,
+    done_at = now(), lease_until = null, last_error = %(reason)s
 where d.delivery_id = %(id)s and d.state = 'open' and d.attempts = %(attempts)s
 returning exists (
     select 1 from deliveries later
@@ -171,19 +186,23 @@ order by d.state = 'open', d.destination, d.position
 limit %(limit)s
 
 -- name: redrive
--- A parked row was overtaken if a later one of its alert and kind stands anywhere: after a change
--- of endpoint, or of restriction, that is another destination. Later ones parked at the same
--- destination are no obstacle: opened together, the newest supersedes the others.
+-- A parked row was overtaken if a later one of its alert and kind left, or is to leave, anywhere:
+-- after a change of endpoint, or of restriction, that is another destination. Later ones parked at
+-- the same destination are no obstacle: opened together, the newest supersedes the others. Nor are
+-- those that are kept back: somebody must hear.
 with parked as (
     select d.delivery_id,
            d.kind in ('alert', 'match') and exists (
                select 1 from deliveries later
                where later.alert_id = d.alert_id and later.kind = d.kind
                  and later.position > d.position
-                 and (later.state <> 'parked' or later.destination <> d.destination)
+                 and (later.state in ('open', 'delivered')
+                      or later.state = 'parked' and later.destination <> d.destination
+                      or later.restricted and not d.restricted)
            )
-           or d.kind <> 'alert' and exists (
-               select 1 from alerts a where a.alert_id = d.alert_id and a.restricted
+           or d.kind in ('match', 'receipt') and (
+               restricted_since(d)
+               or exists (select from alerts a where a.alert_id = d.alert_id and a.restricted)
            ) as overtaken
     from deliveries d
     where d.state = 'parked'

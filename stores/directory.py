@@ -19,7 +19,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from halyard.errors import ConfigurationError
+from stores import credentials
 from stores.arrival_rules import DEFAULT_RULE, ArrivalRule, Codes
+from stores.credentials import Client, KafkaPrincipal, Kind, Mailbox, RoleMap
+from stores.credentials import Credential as Credential
 from stores.entry import Entry, OrganisationCode
 from stores.panels import Agency, Panel
 
@@ -57,6 +60,7 @@ class Hospital(Entry):
     callback_phone: str | None = None
     contact_endpoint: str | None = None  # the safeguarding contact told of a match
     message_endpoint: str | None = None  # where FHIR messages about deaths are pushed
+    caldicott_endpoint: str | None = None  # told at once when its staff break the glass
     departments: dict[str, str] = Field(default_factory=dict)  # local code -> name to show
 
 
@@ -111,17 +115,11 @@ class Authority(Entry):
     alert_endpoint: str | None = None
     restricted_endpoint: str | None = None  # the contact registered for restricted children
     message_endpoint: str | None = None  # where FHIR messages about deaths are pushed
+    caldicott_endpoint: str | None = None  # told at once when its staff break the glass
     phone_office: str | None = None
     phone_emergency: str | None = None
     # "sender": every upload names a growing sequence; "received": order of receipt
     file_sequence: Literal["sender", "received"] = "received"
-
-
-class Credential(Entry):
-    """A bearer token of an organisation, by its SHA-256 (hex): never the token itself."""
-
-    organisation: OrganisationCode
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class _File(Entry):
@@ -133,6 +131,10 @@ class _File(Entry):
     panel: tuple[Panel, ...] = ()
     endpoint: tuple[Endpoint, ...] = ()
     credential: tuple[Credential, ...] = ()
+    client: tuple[Client, ...] = ()
+    role_map: tuple[RoleMap, ...] = ()
+    mailbox: tuple[Mailbox, ...] = ()
+    kafka_principal: tuple[KafkaPrincipal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,20 @@ class Directory:
     arrival_rules: dict[str, ArrivalRule] = field(default_factory=lambda: {"default": DEFAULT_RULE})
     agencies: dict[str, Agency] = field(default_factory=dict)
     panels: dict[str, Panel] = field(default_factory=dict)
+    clients: dict[str, Client] = field(default_factory=dict)  # with their `jwks`
+    role_maps: tuple[RoleMap, ...] = ()
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+    kafka_principals: tuple[KafkaPrincipal, ...] = ()
+
+    def kinds_of(self, code: str) -> tuple[Kind, ...]:
+        """What an organisation is here; nothing, if it is not in the directory."""
+        found: tuple[tuple[Kind, bool], ...] = (
+            ("hospital", code in self.hospitals),
+            ("authority", code in self.authorities),
+            ("agency", code in self.agencies),
+            ("panel", any(one.organisation == code for one in self.panels.values())),
+        )
+        return tuple(kind for kind, there in found if there)
 
     def arrival_rule(self, feed: Feed) -> ArrivalRule:
         """The rule of `feed`."""
@@ -222,6 +238,14 @@ class Directory:
             return self.agencies[code].name
         return code
 
+    def caldicott_endpoints(self) -> dict[str, str]:
+        """Organisations whose Caldicott guardian is told of broken glass, with the endpoint."""
+        told = (
+            *((code, one.caldicott_endpoint) for code, one in self.hospitals.items()),
+            *((code, one.caldicott_endpoint) for code, one in self.authorities.items()),
+        )
+        return {code: endpoint for code, endpoint in told if endpoint is not None}
+
     def message_endpoint(self, code: str) -> str | None:
         """Name of the endpoint where an organisation's messages about deaths are pushed, if any."""
         known = (self.hospitals.get(code), self.authorities.get(code), self.agencies.get(code))
@@ -276,6 +300,7 @@ def load_directory(path: Path) -> Directory:
 
 
 def _indexed(file: _File, path: Path) -> Directory:
+    clients = [credentials.with_keys(one, path) for one in file.client]
     directory = Directory(
         hospitals={one.ods: one for one in file.hospital},
         feeds=file.feed,
@@ -285,13 +310,33 @@ def _indexed(file: _File, path: Path) -> Directory:
         arrival_rules={"default": DEFAULT_RULE} | {one.name: one for one in file.arrival_rule},
         agencies={one.code: one for one in file.agency},
         panels={one.code: one for one in file.panel},
+        clients={one.id: one for one in clients},
+        role_maps=file.role_map,
+        mailboxes={one.id: one for one in file.mailbox},
+        kafka_principals=file.kafka_principal,
+    )
+    credentials.check(
+        path,
+        known={
+            *directory.hospitals,
+            *directory.authorities,
+            *directory.agencies,
+            *(panel.organisation for panel in file.panel),
+        },
+        clients=clients,
+        maps=file.role_map,
+        mailboxes=file.mailbox,
+        principals=file.kafka_principal,
+        shared=file.credential,
     )
     wanted = [(f"hospital {one.ods}", one.contact_endpoint) for one in file.hospital]
     wanted += [(f"hospital {one.ods}", one.message_endpoint) for one in file.hospital]
+    wanted += [(f"hospital {one.ods}", one.caldicott_endpoint) for one in file.hospital]
     wanted += [(f"agency {one.code}", one.message_endpoint) for one in file.agency]
     wanted += [(f"panel {one.code}", one.message_endpoint) for one in file.panel]
     for authority in file.authority:
         wanted.append((f"authority {authority.gss}", authority.message_endpoint))
+        wanted.append((f"authority {authority.gss}", authority.caldicott_endpoint))
         wanted.append((f"authority {authority.gss}", authority.alert_endpoint))
         wanted.append((f"authority {authority.gss}", authority.restricted_endpoint))
     for place, endpoint in wanted:

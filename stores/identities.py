@@ -60,6 +60,12 @@ async def tokens(
     return {row["person"]: tuple(row["demographic_tokens"]) for row in await cursor.fetchall()}
 
 
+async def restricted(connection: Connection, persons: Iterable[str]) -> set[str]:
+    """Those of `persons` who are restricted, by whatever is known of them."""
+    cursor = await connection.execute(_SQL["restricted"], {"persons": sorted(set(persons))})
+    return {row["person"] for row in await cursor.fetchall()}
+
+
 async def put(connection: Connection, people: Sequence[KnownPerson]) -> None:
     """Insert or refresh people; a plan, once known, and the longest time to keep them stay."""
     if people:

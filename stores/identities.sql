@@ -18,6 +18,9 @@ select person, demographic_tokens from identities
 where flagged and person in
     (select person from identity_demographics where token = any(%(demographics)s::text[]))
 
+-- name: restricted
+select person from unnest(%(persons)s::text[]) as wanted (person) where is_restricted(person)
+
 -- name: put
 insert into identities as known (person, nhs_number, names, birth_date, gender, postcode, restricted,
     deceased, demographic_tokens, verified_at, flagged, flagged_at, keep_until)

@@ -1,7 +1,8 @@
 """Letters: FHIR messages to organisations, written by the transaction that decided them.
 
-Reading is not taking: a letter is there, with the same bytes, until it is purged. The organisation
-says that it has one by acknowledging it. Lists go on by the transaction that added a letter, and
+Reading is not taking: a letter is there, with the same bytes, until it is purged. The first reading
+is noted: what nobody has read can be taken back. The organisation says that it has one by
+acknowledging it. Lists go on by the transaction that added a letter, and
 show none before its place is settled, so a cursor skips nothing (correctness rule 20).
 
 A letter to an organisation with an endpoint is pushed as well: its oldest pending one at a time,
@@ -155,7 +156,7 @@ async def page(
         return Page((), after, more=False)
     last = rows[-1]
     return Page(
-        tuple(_letter(row) for row in rows),
+        await _read(connection, organisation, rows),
         (int(last["added_xid"]), last["position"]),
         more=last["found"] > len(rows),
     )
@@ -166,8 +167,8 @@ async def get(
 ) -> StoredLetter | None:
     """The organisation's letter; None for others' as for none."""
     values = {"organisation": organisation, "letter_id": letter_id}
-    row = await (await connection.execute(_SQL["get"], values)).fetchone()
-    return None if row is None else _letter(row)
+    rows = await (await connection.execute(_SQL["get"], values)).fetchall()
+    return next(iter(await _read(connection, organisation, rows)), None)
 
 
 async def answer_to(
@@ -187,7 +188,31 @@ async def answer_to(
             "limit": MAX_ANSWERS,
         },
     )
-    return tuple(_letter(row) for row in await cursor.fetchall())
+    return await _read(connection, organisation, await cursor.fetchall())
+
+
+async def take_back(
+    connection: Connection, letter_ids: Collection[uuid.UUID]
+) -> frozenset[uuid.UUID]:
+    """Delete those of these letters that nobody has read, acknowledged or been pushed; they are
+    never written again. Gives those that their organisations surely never had.
+    """
+    if not letter_ids:
+        return frozenset()
+    cursor = await connection.execute(_SQL["take_back"], {"ids": sorted(letter_ids)})
+    return frozenset(row["letter_id"] for row in await cursor.fetchall())
+
+
+async def _read(
+    connection: Connection, organisation: str, rows: Sequence[dict[str, Any]]
+) -> tuple[StoredLetter, ...]:
+    """Those that are there still; it is noted that they were read."""
+    unread = {row["letter_id"] for row in rows if row["fetched_at"] is None}
+    if unread:
+        values = {"organisation": organisation, "ids": sorted(unread)}
+        cursor = await connection.execute(_SQL["fetched"], values)
+        unread -= {row["letter_id"] for row in await cursor.fetchall()}
+    return tuple(_letter(row) for row in rows if row["letter_id"] not in unread)
 
 
 async def acknowledge(

@@ -9,7 +9,8 @@ select
     case when %(endpoint)s::text is not null then 'pending' end, %(traceparent)s
 -- one that was there and is old is not sent again
 where not exists (select from letters_gone where letter_id = %(letter_id)s)
-on conflict (letter_id) do nothing
+-- no column named: whoever names one must be let see the row (the face writes letters to others)
+on conflict do nothing
 
 -- name: hint
 select pg_notify('halyard_letters', '')
@@ -19,7 +20,7 @@ select pg_notify('halyard_letters', '')
 -- bytes too, but has at least one letter
 with listed as (
     select letter_id, organisation, kind, about, message_id, case_id, body, needs_acknowledgement,
-           created_at, acknowledged_at, added_xid, position
+           created_at, acknowledged_at, fetched_at, added_xid, position
     from letters
     where organisation = %(organisation)s
         and added_xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -41,13 +42,42 @@ order by added_xid, position
 
 -- name: get
 select letter_id, organisation, kind, about, message_id, case_id, body, needs_acknowledgement,
-       created_at, acknowledged_at
+       created_at, acknowledged_at, fetched_at
 from letters where organisation = %(organisation)s and letter_id = %(letter_id)s
+
+-- name: fetched
+-- In one order: two readers of one page must not wait for each other. What is not there any more was
+-- taken back as it was read
+with mine as (
+    select letter_id from letters
+    where organisation = %(organisation)s and letter_id = any(%(ids)s::uuid[])
+    order by letter_id
+    for update
+)
+update letters l set fetched_at = coalesce(l.fetched_at, now())
+from mine
+where l.letter_id = mine.letter_id
+returning l.letter_id
+
+-- name: take_back
+-- Nobody has read it, and no push has succeeded; after an attempt the receiver may have it all the same
+with gone as (
+    delete from letters
+    where letter_id = any(%(ids)s::uuid[]) and fetched_at is null and acknowledged_at is null
+        and push is distinct from 'pushed'
+    returning letter_id, organisation, kind, case_id, attempts
+),
+kept as (
+    insert into letters_gone (letter_id, organisation, kind, case_id)
+    select letter_id, organisation, kind, case_id from gone
+    on conflict (letter_id) do nothing
+)
+select letter_id from gone where attempts = 0
 
 -- name: answers_to
 -- The newest first, up to a bound; whoever wants all reads the list
 select letter_id, organisation, kind, about, message_id, case_id, body, needs_acknowledgement,
-       created_at, acknowledged_at
+       created_at, acknowledged_at, fetched_at
 from letters
 where organisation = %(organisation)s
     and (message_id = %(answered)s or about = %(receipt)s::uuid)

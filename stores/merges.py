@@ -19,8 +19,8 @@ wrong (test patients, say): none of its merges is followed, and no batch waits f
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """A retired patient and the one that stays, each as source person (bus key) and source patient
-    (store key). `event_id` is the reported merge's.
+    """A retired patient and the one that stays, each as the key of its claims and as the patient of
+    its visits: the same pseudonym (store key). `event_id` is the reported merge's.
     """
 
     retired_key: str

@@ -6,6 +6,7 @@ a case also becomes its current row, facts, links and perhaps a tombstone.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +28,14 @@ QUERIES: Final = load_queries("stores", "ncmd.sql")
 class Arrived:
     """A version as it came: `content` is the event's bytes, kept as they are.
 
-    `needs_person`: it names something that this version of Halyard does not know.
+    `needs_person`: it names something that this version of Halyard does not know. `digest`: SHA-256
+    of the bytes on the bus, where a policy withheld part of them and `content` is what was left.
     """
 
     event: CaseChanged
     content: bytes = field(repr=False)
     needs_person: bool = False
+    digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,9 @@ async def go_on_after_gap(
 async def apply(connection: Connection, arrived: Sequence[Arrived]) -> Applied:
     """Write versions of cases, in the order of their cases' versions.
 
-    A version that the store has is left as it is; one below the current version fills the history
-    and changes nothing else. Raises `ContractError` for a version that is there with another
+    A version that the store has is left as it is, but for one of which a policy withheld part and
+    now withholds less; one below the current version fills the history and changes nothing else.
+    Raises `ContractError` for a version that is there with another
     content: one of the two is wrong, and a person must say which.
     """
     newest = {(one.event.case_id, one.event.version): one for one in reversed(arrived)}
@@ -147,6 +151,7 @@ async def apply(connection: Connection, arrived: Sequence[Arrived]) -> Applied:
     known = await _known(connection, newest)
     for one_arrived in arrived:
         _must_agree(one_arrived, newest, known)
+    await _widen(connection, [newest[key] for key in sorted(newest) if key in known], known)
     fresh = [newest[key] for key in sorted(newest) if key not in known]
     if not fresh:
         return Applied(repeated=len(arrived))
@@ -171,25 +176,71 @@ _Key = tuple[uuid.UUID, int]
 _Current = dict[uuid.UUID, tuple[int, str]]
 
 
-async def _known(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, bytes]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    content: bytes
+    digest: bytes | None
+
+
+async def _known(connection: Connection, keys: Iterable[_Key]) -> dict[_Key, _Kept]:
     case_ids, versions = zip(*keys, strict=True)
     cursor = await connection.execute(
         QUERIES["known_versions"], {"case_ids": list(case_ids), "versions": list(versions)}
     )
-    return {(row["case_id"], row["version"]): row["content"] for row in await cursor.fetchall()}
+    return {
+        (row["case_id"], row["version"]): _Kept(row["content"], row["digest"])
+        for row in await cursor.fetchall()
+    }
+
+
+def _came(one: Arrived | _Kept) -> bytes:
+    """Digest of the bytes on the bus: the same version under another policy is the same."""
+    return one.digest or hashlib.sha256(one.content).digest()
 
 
 def _must_agree(
-    arrived: Arrived, others: Mapping[_Key, Arrived], known: Mapping[_Key, bytes]
+    arrived: Arrived, others: Mapping[_Key, Arrived], known: Mapping[_Key, _Kept]
 ) -> None:
     key = (arrived.event.case_id, arrived.event.version)
-    there = known.get(key, others[key].content)
+    there = known.get(key, others[key])
+    if there.content == arrived.content or _came(there) == _came(arrived):
+        return
     # Other bytes may say the same: under a newer schema
-    if there != arrived.content and decode_as(CaseChanged, there) != arrived.event:
+    if decode_as(CaseChanged, there.content) != arrived.event:
         raise ContractError(
             "A version of a case came a second time with another content; find out which of the "
             "two is right (was the hub restored from a backup?) before it is redriven."
         )
+
+
+async def _widen(
+    connection: Connection, again: Sequence[Arrived], known: Mapping[_Key, _Kept]
+) -> None:
+    """Keep what a wider policy permits by now of versions that came again. Of one event the longer
+    bytes tell more: what is withheld is left out of them."""
+    wider = []
+    for one_arrived in again:
+        there = known[one_arrived.event.case_id, one_arrived.event.version]
+        is_longer = len(one_arrived.content) > len(there.content)
+        if is_longer and there.digest is not None and there.digest == _came(one_arrived):
+            wider.append(one_arrived)
+    if not wider:
+        return
+    for one_arrived in wider:
+        await connection.execute(
+            QUERIES["widen"],
+            {
+                "case_id": one_arrived.event.case_id,
+                "version": one_arrived.event.version,
+                "digest": _came(one_arrived),
+                "content": one_arrived.content,
+            },
+        )
+    current = await _current(connection, {each.event.case_id for each in wider})
+    await _put_current(
+        connection,
+        [each for each in wider if current[each.event.case_id][0] == each.event.version],
+    )
 
 
 async def _current(connection: Connection, case_ids: Iterable[uuid.UUID]) -> _Current:
@@ -213,6 +264,7 @@ async def _add_history(connection: Connection, fresh: Sequence[Arrived]) -> None
             "decided_by": [event.by for event in events],
             "needs_person": [one.needs_person for one in fresh],
             "contents": [one.content for one in fresh],
+            "digests": [one.digest for one in fresh],
         },
     )
 

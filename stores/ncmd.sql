@@ -32,18 +32,21 @@ on conflict do nothing
 select case_id, version, state from ncmd.cases where case_id = any(%(case_ids)s)
 
 -- name: known_versions
-select h.case_id, h.version, h.content
+select h.case_id, h.version, h.content, h.digest
 from ncmd.history h
 join unnest(%(case_ids)s::uuid[], %(versions)s::integer[]) as w (case_id, version)
     using (case_id, version)
 
 -- name: add_history
 insert into ncmd.history (case_id, version, event_id, change, rule, state, changed_at, cause,
-                          decided_by, needs_person, content)
+                          decided_by, needs_person, content, digest)
 select * from unnest(%(case_ids)s::uuid[], %(versions)s::integer[], %(event_ids)s::uuid[],
                      %(changes)s::text[], %(rules)s::text[], %(states)s::text[],
                      %(changed_at)s::timestamptz[], %(causes)s::uuid[], %(decided_by)s::text[],
-                     %(needs_person)s::boolean[], %(contents)s::bytea[])
+                     %(needs_person)s::boolean[], %(contents)s::bytea[], %(digests)s::bytea[])
+
+-- name: widen
+select ncmd.widen(%(case_id)s, %(version)s, %(digest)s, %(content)s)
 
 -- name: put_case
 insert into ncmd.cases (case_id, version, change, rule, changed_at, needs_person, state,

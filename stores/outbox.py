@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg.types.json import Jsonb
+import orjson
 
 from halyard import metrics, telemetry
 from halyard.kafka import Headers, Record
@@ -85,9 +85,10 @@ async def add(connection: Connection, entries: Sequence[Entry]) -> set[int]:
             "lanes": lanes,
             "topics": [entry.record.topic for entry in entries],
             "keys": [entry.record.key for entry in entries],
-            "headers": [
-                Jsonb([[k, v.decode()] for k, v in entry.record.headers]) for entry in entries
-            ],
+            # one JSON text: psycopg would escape every quote of every header in an array
+            "headers": orjson.dumps(
+                [[(k, v.decode()) for k, v in entry.record.headers] for entry in entries]
+            ).decode(),
             "values": [entry.record.value for entry in entries],
             "event_ids": [entry.event_id for entry in entries],
         },

@@ -1,9 +1,11 @@
 -- name: add
 insert into outbox (lane, topic, key, headers, value, event_id)
 select lane, topic, key, headers, value, event_id
-from unnest(%(lanes)s::integer[], %(topics)s::text[], %(keys)s::text[], %(headers)s::jsonb[],
-            %(values)s::bytea[], %(event_ids)s::uuid[]) with ordinality
-    as given (lane, topic, key, headers, value, event_id, position)
+from unnest(%(lanes)s::integer[], %(topics)s::text[], %(keys)s::text[], %(values)s::bytea[],
+            %(event_ids)s::uuid[]) with ordinality
+    as given (lane, topic, key, value, event_id, position)
+join jsonb_array_elements(%(headers)s::jsonb) with ordinality as with_it (headers, position)
+    using (position)
 order by position
 
 -- name: lock_lanes

@@ -13,7 +13,7 @@ _SQL = load_queries("stores", "parked.sql")
 
 @dataclass(frozen=True, slots=True)
 class ParkedKey:
-    """A source person with a trace in flight; `candidate` is the person of a provisional alert."""
+    """A source patient with a trace in flight; `candidate` is the person of a provisional alert."""
 
     key: str
     trace_id: uuid.UUID

@@ -92,6 +92,7 @@ class AnswerRow:
     code: str | None
     detail: str | None
     answered_at: datetime | None
+    person: str | None = field(default=None, repr=False)  # pseudonym (store key), once one is known
 
 
 async def register(

@@ -78,8 +78,9 @@ where upload_id = %(upload_id)s and code is not null
 group by code
 
 -- name: answers
-select upload_id, line, reported_event_id, local_id, code, detail, answered_at
-from upload_answers
+select upload_id, line, a.reported_event_id, local_id, code, detail, answered_at, c.person
+from upload_answers a
+left join claims c using (reported_event_id)
 where upload_id = %(upload_id)s and line > %(after)s
 order by line
 limit %(limit)s

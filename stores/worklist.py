@@ -35,6 +35,7 @@ class WorklistEntry:
     local_id: str | None = field(default=None, repr=False)
     upload_id: uuid.UUID | None = None
     line: int | None = None
+    person: str | None = field(default=None, repr=False)  # whom it named before, as it is read
 
 
 async def add(connection: Connection, entries: Sequence[WorklistEntry]) -> None:

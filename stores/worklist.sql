@@ -21,10 +21,11 @@ where claims.key = given.key and claims.request_id is not distinct from given.re
     and worklist.reported_event_id = claims.reported_event_id and closed_at is null
 
 -- name: entries
-select entry_id, reported_event_id, event_kind, organisation, source, rule, indicator, local_id,
-       upload_id, line, opened_at
-from worklist
-where organisation = %(organisation)s and closed_at is null
+select entry_id, w.reported_event_id, w.event_kind, w.organisation, w.source, w.rule, w.indicator,
+       local_id, upload_id, line, opened_at, c.person
+from worklist w
+left join claims c using (reported_event_id)
+where w.organisation = %(organisation)s and closed_at is null
     and (opened_at, entry_id) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
 order by opened_at, entry_id
 limit %(limit)s

@@ -55,9 +55,15 @@ def with_point(send: outbox.Send, point: str) -> outbox.Send:
 
 
 async def sweep_forever(
-    pool: Pool, send: outbox.Send, *, older_than_seconds: float = SWEEP_SECONDS
+    pool: Pool,
+    send: outbox.Send,
+    *,
+    older_than_seconds: float = SWEEP_SECONDS,
+    purges: bool = True,
 ) -> None:
-    """Sweep every second until cancelled; a failure is logged and tried again."""
+    """Sweep every second until cancelled; a failure is logged and tried again. `purges`: whether
+    it may also drop what was published long ago.
+    """
     purged_at = time.monotonic()
     failing = False
     while True:
@@ -65,7 +71,7 @@ async def sweep_forever(
         try:
             swept = await outbox.sweep(pool, send, older_than_seconds=older_than_seconds)
             await show(pool)
-            if time.monotonic() - purged_at > _PURGE_SECONDS:
+            if purges and time.monotonic() - purged_at > _PURGE_SECONDS:
                 await outbox.purge(pool)
                 purged_at = time.monotonic()
         except (HalyardError, KafkaError, psycopg.Error, OSError) as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -53,12 +53,14 @@ class Stage:
     `process` gets the records of one or more partitions, each partition's in the order of its log;
     it returns when all are safe, raises `TransientError` if it should be called again with the same
     batch, anything else for poison.
+    `guard` is called before the first batch and before each: it raises what ends the worker.
     """
 
     name: str
     group: str
     topics: tuple[str, ...]
     process: Process
+    guard: Callable[[], Awaitable[None]] | None = None
 
 
 async def run_stage(
@@ -134,6 +136,11 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
         """Read the pause, start the channel and the consumer; raises after ``transient_seconds``
         without database or broker, and `ConfigurationError` for a missing topic."""
         await self._resolver.persist(self._read_pause)
+        try:
+            await self._guarded()
+        except BaseException:
+            await self._consumer.stop()
+            raise
         await self._resolver.persist(self._start_consumer)
         await self._channel.start()
         self._service.add_liveness(f"{self._stage.name}-commits", self._progress.stalled)
@@ -232,6 +239,7 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
         }
         batch = tuple(self._incoming(record) for record in raw.values())
         metrics.gauge("halyard_last_event_timestamp_seconds", time.time(), stage=self._stage.name)
+        await self._guarded()
         for poison in await self._resolver.resolve(batch):
             at = poison.record
             record = raw[qualified(self._settings, at.topic), at.partition, at.offset]
@@ -240,6 +248,10 @@ class _Worker(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships
         metrics.observe(
             "halyard_stage_batch_seconds", time.monotonic() - started, stage=self._stage.name
         )
+
+    async def _guarded(self) -> None:
+        if self._stage.guard is not None:
+            await self._resolver.persist(self._stage.guard)
 
     def _incoming(self, record: ConsumerRecord) -> Incoming:
         return Incoming(

@@ -1,7 +1,7 @@
 """The mailbox routes: an organisation reads its letters, as often as it likes, and acknowledges.
 
-Reading marks nothing. A page is a searchset Bundle of message Bundles, each as it was written; an
-error is an OperationOutcome. Others' letters are like letters that do not exist.
+Reading takes nothing away. A page is a searchset Bundle of message Bundles, each as it was written;
+an error is an OperationOutcome. Others' letters are like letters that do not exist.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from connectors.fhir.documented import answer, fhir_responses
 from connectors.fhir.outcomes import CONTENT_TYPE, RULES_SYSTEM, Rule
 from halyard.clock import Clock
 from halyard.errors import RejectedError, TransientError
 from halyard.http import organisation
-from halyard.postgres import Pool, transaction
+from halyard.postgres import Pool, scoped
 from halyard.telemetry import get_logger
 from stores import mailbox
 from stores.mailbox import Cursor, Page, StoredLetter
@@ -50,6 +51,17 @@ RULES: Final = {
 }
 """Every rule for which a request is refused; docs/reference/messages-out.md lists them."""
 
+PARAMETERS: Final[list[dict[str, Any]]] = [
+    {"name": name, "in": "query", "required": False, "schema": schema}
+    for name, schema in (
+        ("after", {"type": "string"}),
+        ("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
+        ("unacknowledged", {"type": "boolean"}),
+        ("response-to", {"type": "string"}),
+        ("_format", {"type": "string"}),
+    )
+]
+
 _PLAIN: Final = frozenset({"after", "limit", "unacknowledged", "_format"})
 _ANSWERED: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _CURSOR: Final = re.compile(r"([0-9]{1,20})\.([0-9]{1,19})", re.ASCII)
@@ -72,7 +84,17 @@ def make_router(pool: Pool, clock: Clock) -> APIRouter:
     """The routes of the mailbox."""
     router = APIRouter()
 
-    @router.get(MESSAGES)
+    @router.get(
+        MESSAGES,
+        tags=["messages"],
+        summary="Your organisation's letters",
+        response_class=Response,
+        responses={
+            200: answer("Bundle", "A searchset of messages."),
+            **fhir_responses(400, 503),
+        },
+        openapi_extra={"parameters": PARAMETERS},
+    )
     async def list_messages(request: Request, caller: Caller) -> Response:
         asked: dict[str, str] = {}
         try:
@@ -88,11 +110,17 @@ def make_router(pool: Pool, clock: Clock) -> APIRouter:
         except TransientError:
             return _outcome("mailbox-away")
 
-    @router.get(f"{MESSAGES}/{{letter_id}}")
+    @router.get(
+        f"{MESSAGES}/{{letter_id}}",
+        tags=["messages"],
+        summary="One letter",
+        response_class=Response,
+        responses={200: answer("Bundle", "The message."), **fhir_responses(404, 503)},
+    )
     async def show_message(letter_id: str, caller: Caller) -> Response:
         try:
             known = _letter_id(letter_id)
-            async with transaction(pool) as connection:
+            async with scoped(pool, caller) as connection:
                 letter = await mailbox.get(connection, caller, known)
         except _Refused as refused:
             return _outcome(refused.rule)
@@ -102,11 +130,18 @@ def make_router(pool: Pool, clock: Clock) -> APIRouter:
             return _outcome("letter-unknown")
         return Response(letter.body, 200, media_type=CONTENT_TYPE)
 
-    @router.post(f"{MESSAGES}/{{letter_id}}/$acknowledge", status_code=204)
+    @router.post(
+        f"{MESSAGES}/{{letter_id}}/$acknowledge",
+        status_code=204,
+        tags=["messages"],
+        summary="Acknowledge a letter",
+        response_class=Response,
+        responses=fhir_responses(404, 503),
+    )
     async def acknowledge(letter_id: str, caller: Caller) -> Response:
         try:
             known = _letter_id(letter_id)
-            async with transaction(pool) as connection:
+            async with scoped(pool, caller) as connection:
                 found = await mailbox.acknowledge(connection, caller, known, clock())
         except _Refused as refused:
             return _outcome(refused.rule)
@@ -127,7 +162,7 @@ async def _page(pool: Pool, caller: str, asked: dict[str, str]) -> Response:
     only = asked.get("unacknowledged", "false")
     if only not in ("true", "false"):
         raise _Refused("parameter-invalid", "unacknowledged")
-    async with transaction(pool) as connection:
+    async with scoped(pool, caller) as connection:
         page = await mailbox.page(
             connection,
             caller,
@@ -144,7 +179,7 @@ async def _answers(pool: Pool, caller: str, asked: dict[str, str]) -> Response:
     answered = asked["response-to"].removeprefix("urn:uuid:")
     if not _ANSWERED.fullmatch(answered):
         raise _Refused("parameter-invalid", "response-to")
-    async with transaction(pool) as connection:
+    async with scoped(pool, caller) as connection:
         letters = await mailbox.answer_to(connection, caller, answered)
     return _bundle(letters, [_link("self", {"response-to": answered})])
 

@@ -112,13 +112,16 @@ def message(
     *,
     focus: str,
     response: Resource | None = None,
+    system: str = DEATH_EVENTS,
 ) -> bytes:
-    """A message to `organisation`: `entries` after its header, which is about `focus`."""
+    """A message to `organisation`: `entries` after its header, which is about `focus`. `kind` is a
+    code of `system`.
+    """
     header = pruned(
         {
             "resourceType": "MessageHeader",
             "id": str(pen.cause),
-            "eventCoding": {"system": DEATH_EVENTS, "code": kind},
+            "eventCoding": {"system": system, "code": kind},
             "destination": [
                 pruned(
                     {

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from connectors.fhir.documented import MESSAGE, answer, fhir_responses
 from connectors.fhir.intake import Answer, Arrived, Intake
 from connectors.fhir.outcomes import CONTENT_TYPE, PATH, RECEIPT, Issue
 from halyard.http import HttpProblem, Limit, organisation
@@ -31,7 +32,18 @@ def make_router(intake: Intake) -> APIRouter:
     """The routes of this connector."""
     router = APIRouter()
 
-    @router.post(PATH, status_code=202)
+    @router.post(
+        PATH,
+        status_code=202,
+        tags=["messages"],
+        summary="Send one FHIR message",
+        response_class=Response,
+        responses={
+            202: answer("OperationOutcome", "It is stored for good; the receipt is its id."),
+            **fhir_responses(400, 403, 413, 415, 422, 503),
+        },
+        openapi_extra={"requestBody": MESSAGE},
+    )
     async def process_message(request: Request, caller: Caller) -> Response:
         body, problem = await _body(request, intake.max_bytes)
         arrived = Arrived(

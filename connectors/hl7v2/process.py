@@ -28,6 +28,7 @@ from halyard.privacy import load_keys
 from halyard.service import Service
 from halyard.settings import Settings
 from halyard.telemetry import get_logger
+from stores.bus_key import FromIngress, at_start, watch
 from stores.directory import Directory, load_directory
 
 _log = get_logger()
@@ -51,7 +52,7 @@ async def run(service: Service, settings: Settings) -> None:
     directory = load_directory(settings.directory_file)
     check_feeds(directory, client_certificates=settings.hl7v2.tls_client_ca is not None)
     tls = server_context(settings.hl7v2)
-    keys = load_keys(settings.security.secrets_file)
+    keys = load_keys(settings.security)
     health = _Health("waiting for Kafka")
     service.add_readiness("kafka", lambda: health.reason)
     producer = await _connected_producer(service, settings)
@@ -67,7 +68,10 @@ async def run(service: Service, settings: Settings) -> None:
         tls=tls,
     )
     _begin_gauges(directory)
+    ingress = FromIngress(settings, service.name, keys.bus_id)
     try:
+        await at_start(ingress.check)
+        service.spawn(watch(ingress.check), name="bus-key")
         await server.start()
         _log.info("mllp_listening", host=server.host, port=server.port, tls=tls is not None)
         service.ready = True
@@ -75,6 +79,7 @@ async def run(service: Service, settings: Settings) -> None:
     finally:
         await server.stop(grace=max(1.0, settings.worker.stop_seconds - _FLUSH_SECONDS - 1.0))
         await _stop(producer)
+        await ingress.close()
 
 
 def limits(settings: Settings) -> Limits:

@@ -9,6 +9,8 @@ ever logged, and no error carries them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from connectors.hl7v2.framing import Deframer, Frame, frame
 from connectors.hl7v2.outgoing import Outgoing, Parties, UnsendableError, build
 from connectors.sending import Delivered, Message, Refused, Result, Retry, Target
 from halyard.errors import ConfigurationError, TransientError
+from halyard.outbound import ANYWHERE, ForbiddenAddress, Outbound
 
 MAX_ANSWER_BYTES: Final = 65_536
 
@@ -141,8 +144,10 @@ class Hl7v2Sender:
         facility: str = "HALYARD",
         production: bool = False,
         tls: ssl.SSLContext | None = None,
+        outbound: Outbound = ANYWHERE,
     ) -> None:
         self._timeout = timeout_seconds
+        self._outbound = outbound
         self._connections = connections
         self._idle = idle_seconds
         self._facility = facility
@@ -190,6 +195,8 @@ class Hl7v2Sender:
             return Retry("tls", destination_down=True)
         except (ValueError, UnicodeError):  # the port, or the host's name
             return Retry("address", destination_down=True)
+        except ForbiddenAddress:
+            return Retry("forbidden-address", destination_down=True)
         except (OSError, _Closed):
             return Retry("broken" if stage.reached else "connect", destination_down=True)
 
@@ -233,8 +240,21 @@ class Hl7v2Sender:
         tls = None
         if parts.scheme == "mllps":
             tls = self._tls or client_tls(None, None, None)
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # what is connected to is what was checked, whatever the DNS says next
+        addresses = [str(info[4][0]) for info in infos if self._outbound.allows(str(info[4][0]))]
+        if not addresses:
+            raise ForbiddenAddress
+        for address in addresses[:-1]:
+            with contextlib.suppress(ConnectionError):
+                return await self._opened(address, port, tls, host)
+        return await self._opened(addresses[-1], port, tls, host)
+
+    @staticmethod
+    async def _opened(address: str, port: int, tls: ssl.SSLContext | None, host: str) -> _Wire:
         _, wire = await asyncio.get_running_loop().create_connection(
-            _Wire, host, port, ssl=tls, server_hostname=host if tls else None
+            _Wire, address, port, ssl=tls, server_hostname=host if tls else None
         )
         return wire
 

@@ -22,7 +22,7 @@ from halyard.postgres import Pool, make_pool, transaction
 from halyard.privacy import Keys, load_keys
 from halyard.service import Service, cancel_all
 from halyard.settings import Settings
-from stores import journal
+from stores import bus_key, journal
 from stores.journal import Place
 
 NAME: Final = "journal"
@@ -169,7 +169,7 @@ async def run(service: Service, settings: Settings, *, clock: Clock = system_clo
     Raises `ConfigurationError` for missing keys, and `BrokerUnavailable` or `DatabaseUnavailable`
     when Kafka or PostgreSQL stays away for ``worker.transient_seconds``.
     """
-    keys = load_keys(settings.security.secrets_file)
+    keys = load_keys(settings.security)
     pool = make_pool(settings, name=NAME, size=1)
     reader = Reader(settings)
     loop = Journal(settings, pool=pool, reader=reader, keys=keys, clock=clock)
@@ -182,6 +182,7 @@ async def run(service: Service, settings: Settings, *, clock: Clock = system_clo
     share = settings.worker.stop_seconds / 4  # what each part of the end may take
     try:
         await pool.open(wait=False)
+        service.spawn(bus_key.watch(bus_key.guard(pool, keys.bus_id)), name="bus-key")
         work = asyncio.ensure_future(loop.run(service.stopping, on_ready=reading))
         stop = asyncio.ensure_future(service.stopping.wait())
         try:

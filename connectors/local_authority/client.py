@@ -321,10 +321,28 @@ class HubClient:
             body["round"] = round_
         return await self._call("POST", f"/alerts/{uuid.UUID(str(alert_id))}/accept", json=body)
 
-    async def query_flags(self, nhs_number: str) -> dict[str, Any]:
-        """What is held of a child: ``answer`` is flagged, none-held or could-not-be-checked."""
+    async def query_flags(
+        self,
+        nhs_number: str,
+        *,
+        purpose: str = "urgent-care",
+        reason: str | None = None,
+        unscheduled: bool = True,
+    ) -> dict[str, Any]:
+        """What is held of a child: ``answer`` is flagged, none-held or could-not-be-checked.
+
+        `purpose` is urgent-care, direct-care, child-protection or break-glass, which needs a
+        `reason`. Of an unscheduled look at a flag the authority is told.
+        """
+        body: dict[str, Any] = {
+            "nhs_number": nhs_number,
+            "purpose": purpose,
+            "unscheduled": unscheduled,
+        }
+        if reason is not None:
+            body["reason"] = reason
         try:
-            return await self._call("POST", "/flags/query", json={"nhs_number": nhs_number})
+            return await self._call("POST", "/flags/query", json=body)
         except HubUnavailable as away:
             if away.problem.get("answer") == "could-not-be-checked":
                 return away.problem

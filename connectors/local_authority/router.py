@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -12,12 +13,21 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from connectors.local_authority.answers import FILE_TEXTS, FileCode, page_body
 from connectors.local_authority.intake import Intake, Upload, identify
 from connectors.local_authority.reading import CONTENT_TYPES, Format
+from connectors.local_authority.shapes import FILE, Receipt, UploadAnswers
+from halyard.caller import Caller as Who
 from halyard.clock import Clock
 from halyard.http import HttpProblem, Limit, organisation
-from halyard.postgres import Pool, transaction
+from halyard.http import caller as who_asks
+from halyard.postgres import Pool, scoped
+from halyard.problems import responses
 from halyard.settings import Settings
-from stores import uploads
+from policies.desk import Asked, Desk, of_each
+from policies.refusing import refusal
+from policies.ruling import Flow
+from stores import audit, uploads
+from stores.audit import AuditEntry
 from stores.directory import Authority, Directory
+from stores.uploads import AnswerRow, UploadRow
 
 UPLOAD_SECONDS: Final = 900.0
 MAX_PAGE: Final = 1_000
@@ -26,6 +36,11 @@ CLIENT_VERSION: Final = "Halyard-Client-Version"
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,7}", re.ASCII)
 
 Caller = Annotated[str, Depends(organisation)]
+Asking = Annotated[Who, Depends(who_asks)]
+
+ANSWERS: Final = "answers"
+LOCAL_ID: Final = "answers.local_id"
+"""How sharing policies name what a page tells."""
 
 
 def upload_limits(settings: Settings) -> dict[tuple[str, str], Limit]:
@@ -36,11 +51,20 @@ def upload_limits(settings: Settings) -> dict[tuple[str, str], Limit]:
     return {("POST", "/uploads"): limit}
 
 
-def make_router(intake: Intake, directory: Directory, pool: Pool, clock: Clock) -> APIRouter:
+def make_router(
+    intake: Intake, directory: Directory, pool: Pool, clock: Clock, desk: Desk
+) -> APIRouter:
     """The routes of this connector."""
     router = APIRouter()
 
-    @router.post("/uploads", status_code=202)
+    @router.post(
+        "/uploads",
+        status_code=202,
+        tags=["flags"],
+        summary="Send a flag file",
+        responses={202: {"model": Receipt}, **responses(408, 413, 415, 422)},
+        openapi_extra=FILE,
+    )
     async def upload(
         request: Request,
         caller: Caller,
@@ -73,14 +97,21 @@ def make_router(intake: Intake, directory: Directory, pool: Pool, clock: Clock) 
         )
         return taken.answer()
 
-    @router.get("/uploads/{upload_id}")
+    @router.get(
+        "/uploads/{upload_id}",
+        tags=["flags"],
+        summary="Answers to a flag file, record by record",
+        responses={200: {"model": UploadAnswers}, **responses(403, 404, 422)},
+    )
     async def answers(
-        caller: Caller,
+        request: Request,
+        asking: Asking,
         upload_id: Annotated[uuid.UUID, Path()],
         after: Annotated[int, Query(ge=0, lt=2**31)] = 0,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = MAX_PAGE,
     ) -> dict[str, Any]:
-        async with transaction(pool) as connection:
+        caller = asking.organisation
+        async with scoped(pool, caller) as connection:
             found = await uploads.get(connection, upload_id)
             if found is None or found.authority != caller:
                 raise HttpProblem(
@@ -92,9 +123,56 @@ def make_router(intake: Intake, directory: Directory, pool: Pool, clock: Clock) 
                     headers={"Retry-After": "2"},
                 )
             page = await uploads.answers(connection, upload_id, after=after, limit=limit)
-        return page_body(found, page, limit=limit)
+            body = page_body(found, page, limit=limit)
+            asked = _asked(desk, asking, page, clock())
+            await audit.append(connection, _entries(desk, asked, asking, request, found, page))
+        if not asked.permitted:
+            raise refusal(asked)
+        if LOCAL_ID in asked.ruling.withheld:
+            body["records"] = [{**one, "local_id": None} for one in body["records"]]
+        return body
 
     return router
+
+
+def _asked(desk: Desk, asking: Who, page: Sequence[AnswerRow], at: datetime) -> Asked:
+    fields = {ANSWERS}  # the counts of the file are answers too
+    if any(one.local_id for one in page):
+        fields.add(LOCAL_ID)
+    return desk.ask(
+        Flow.UPLOAD_ANSWER,
+        asking.organisation,
+        frozenset(fields),
+        at=at,
+        roles=asking.roles,
+    )
+
+
+def _entries(
+    desk: Desk,
+    asked: Asked,
+    asking: Who,
+    request: Request,
+    upload: UploadRow,
+    page: Sequence[AnswerRow],
+) -> list[AuditEntry]:
+    lines = f"{page[0].line}-{page[-1].line}" if page else "none"
+    return [
+        desk.entry(
+            asked,
+            at=asked.disclosure.at,
+            actor=asking.subject,
+            organisation=asking.organisation,
+            actor_name=asking.name,
+            role=asking.job_role,
+            token_id=asking.token_id,
+            request_id=request.state.request_id,
+            person=person,
+            subject=f"upload:{upload.upload_id}",
+            detail=(("count", str(count)), ("lines", lines)),
+        )
+        for person, count in of_each(one.person for one in page).items()
+    ]
 
 
 def _authority(directory: Directory, caller: str) -> Authority:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from connectors.ncmd.message import Answer, answer
 from halyard.errors import PermanentError
+from halyard.outbound import ANYWHERE, Outbound
 
 MAX_ANSWER_BYTES: Final = 65_536
 CONTENT_TYPE: Final = "application/fhir+json"
@@ -44,8 +45,16 @@ Outcome = Answer | Taken | Again
 class Client:
     """Speaks with one receiver over one connection pool; an async context manager."""
 
-    def __init__(self, url: str, token: SecretStr | None, *, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr | None,
+        *,
+        timeout_seconds: float,
+        outbound: Outbound = ANYWHERE,
+    ) -> None:
         self._url = url.rstrip("/")
+        self._outbound = outbound
         self._token = token
         self._timeout = timeout_seconds
         self._session: aiohttp.ClientSession | None = None
@@ -56,7 +65,9 @@ class Client:
             headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
         self._session = aiohttp.ClientSession(
             # shorter than servers wait: theirs must not close under our request
-            connector=aiohttp.TCPConnector(limit=8, keepalive_timeout=2.0),
+            connector=aiohttp.TCPConnector(
+                limit=8, keepalive_timeout=2.0, socket_factory=self._outbound.open_socket
+            ),
             timeout=aiohttp.ClientTimeout(total=self._timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             # no proxy or .netrc of the machine: cases go where the settings say

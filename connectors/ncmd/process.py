@@ -14,9 +14,11 @@ from connectors.ncmd.port import StorePort
 from connectors.ncmd.sender import Sender
 from connectors.ncmd.sink import NAME, Sink
 from halyard.clock import Clock, system_clock
+from halyard.outbound import Outbound
 from halyard.postgres import Pool, make_pool
 from halyard.service import Service, cancel_all
-from halyard.settings import Settings
+from halyard.settings import Profile, Settings
+from policies.model import Policies, load_policies
 from schemas.topics import CASE_CHANGED
 
 __all__ = ["NAME", "make_reader", "run"]
@@ -32,22 +34,24 @@ def make_reader(settings: Settings) -> KafkaReader:
 async def run(service: Service, settings: Settings, *, clock: Clock = system_clock) -> None:
     """Run until `service.stopping`.
 
-    Raises `LogGap` where the log does not follow on the store, `TooMuchPoison`, and
-    `BrokerUnavailable` or `DatabaseUnavailable` when Kafka or PostgreSQL stays away for
-    ``worker.transient_seconds``.
+    Raises `ConfigurationError` for sharing policies that cannot be used, `LogGap` where the log
+    does not follow on the store, `TooMuchPoison`, and `BrokerUnavailable` or
+    `DatabaseUnavailable` when Kafka or PostgreSQL stays away for ``worker.transient_seconds``.
     """
+    policies = load_policies(settings.policies.directory)
     pool = make_pool(settings, name=NAME, size=_CONNECTIONS, schema="ncmd")
     reader = make_reader(settings)
     letters = DeadLetters(settings, name=NAME)
     share = settings.worker.stop_seconds / 4  # what each part of the end may take
     async with AsyncExitStack() as stack:
-        sender = await _sender(stack, settings, pool, clock)
+        sender = await _sender(stack, settings, pool, clock, policies)
         port = StorePort(
             pool,
             topic=CASE_CHANGED,
             clock=clock,
             submit=sender is not None,
             on_filed=(lambda: None) if sender is None else sender.wake,
+            policies=policies,
         )
         sink = Sink(settings, port=port, reader=reader, letters=letters, clock=clock)
         service.add_readiness(NAME, sink.waiting)
@@ -78,7 +82,7 @@ async def run(service: Service, settings: Settings, *, clock: Clock = system_clo
 
 
 async def _sender(
-    stack: AsyncExitStack, settings: Settings, pool: Pool, clock: Clock
+    stack: AsyncExitStack, settings: Settings, pool: Pool, clock: Clock, policies: Policies
 ) -> Sender | None:
     ncmd = settings.ncmd
     if not ncmd.submit_url:  # a container's empty variable, too
@@ -86,7 +90,15 @@ async def _sender(
     # loads fhir.resources, which the store alone does not need
     from connectors.fhir.case_projection import case_bundle
 
-    client = Client(ncmd.submit_url, ncmd.submit_token, timeout_seconds=ncmd.submit_timeout_seconds)
+    outbound = Outbound.of(settings)
+    production = settings.profile is Profile.PRODUCTION
+    outbound.check_url(ncmd.submit_url, "HALYARD_NCMD__SUBMIT_URL", production=production)
+    client = Client(
+        ncmd.submit_url,
+        ncmd.submit_token,
+        timeout_seconds=ncmd.submit_timeout_seconds,
+        outbound=outbound,
+    )
     return Sender(
         ncmd,
         pool=pool,
@@ -94,4 +106,5 @@ async def _sender(
         build=builder(case_bundle),
         clock=clock,
         transient_seconds=settings.worker.transient_seconds,
+        policies=policies,
     )

@@ -17,12 +17,15 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from connectors.ncmd.client import Again, Outcome, Taken
+from connectors.ncmd.disclosing import may_submit
 from connectors.ncmd.message import Answer
 from halyard import faults, metrics, telemetry
 from halyard.clock import Clock
 from halyard.errors import TransientError
 from halyard.postgres import Pool, transaction
 from halyard.settings import NcmdSettings
+from policies.desk import packaged
+from policies.model import Policies
 from stores import ncmd_submissions
 from stores.ncmd_submissions import Build, Claimed, Settled
 
@@ -104,7 +107,9 @@ class Sender:
         clock: Clock,
         transient_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
+        policies: Policies | None = None,
     ) -> None:
+        """Without `policies`, the package's own hold. Raises `ConfigurationError`."""
         self._settings = settings
         self._pool = pool
         self._receiver = receiver
@@ -114,6 +119,8 @@ class Sender:
         self._monotonic = monotonic
         self._wake = asyncio.Event()
         self._closed_at: float | None = None  # when an open breaker closes
+        self._policies = packaged() if policies is None else policies
+        self._denied = False
 
     def wake(self) -> None:
         """Something was filed."""
@@ -146,6 +153,8 @@ class Sender:
         """Send and settle what is due; how many rows."""
         if self._closed_at is not None and self._monotonic() < self._closed_at:
             return 0
+        if not self._may_submit():
+            return 0
         lease = timedelta(seconds=3 * self._settings.submit_timeout_seconds)
         async with transaction(self._pool) as connection:
             # after an outage one message alone finds out whether it is over
@@ -158,6 +167,19 @@ class Sender:
             metrics.gauge("halyard_ncmd_submissions_open", counts.get(state, 0), state=state)
         await asyncio.gather(*(self._handle(row) for row in rows))
         return len(rows)
+
+    def _may_submit(self) -> bool:
+        """Whether a policy is in force now: what was filed under one that has ended waits."""
+        said = may_submit(self._policies, self._clock())
+        if not said.permitted and not self._denied:
+            metrics.count(
+                "halyard_disclosures_total",
+                flow=said.disclosure.flow.value,
+                decision=said.ruling.decision.value,
+            )
+            log.error("ncmd_submission_denied", policy=said.ruling.policy, rule=said.ruling.rule)
+        self._denied = not said.permitted
+        return said.permitted
 
     async def _handle(self, row: Claimed) -> None:
         if row.sent_at is None:

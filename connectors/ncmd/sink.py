@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from connectors.kafka_reader import KafkaReader, OffsetGone, Place, Taken
 from connectors.ncmd.letters import DeadLetters
-from connectors.ncmd.port import Batch, Dead, Port, StoreMoved
+from connectors.ncmd.port import Batch, Dead, NotPermitted, Port, StoreMoved
 from connectors.ncmd.position import Gap, Log, gap_of, refusal, refused
 from connectors.ncmd.reading import read
 from halyard import metrics, telemetry
@@ -29,6 +29,7 @@ from stores.ncmd import Applied, Arrived
 
 NAME: Final = "ncmd"
 LOOK_SECONDS: Final = 5.0  # between two looks for new partitions and the ends of the log
+ASK_SECONDS: Final = 1.0  # before what no policy permits is asked about again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Sink:
         self._missing = True
         self._stands: dict[int, int] = {}  # where the store stood when it was last heard of
         self._waiting: str | None = None
+        self._denied: dict[int, str] = {}  # partitions that no policy permits to be stored, and why
         self._behind_since: float | None = None
         self._poison_in_a_row = 0
 
@@ -71,12 +73,12 @@ class Sink:
         """Why nothing is stored now (a readiness check)."""
         if self._waiting is None and self._missing:
             return f"the topic {CASE_CHANGED} is missing; run `halyard topics apply`"
-        return self._waiting
+        return self._waiting or next(iter(self._denied.values()), None)
 
     def stalled(self) -> str | None:
         """Why the process should be restarted, else None (a liveness check)."""
-        if self._behind_since is None:
-            return None
+        if self._behind_since is None or self._denied:
+            return None  # a restart permits nothing
         seconds = self._monotonic() - self._behind_since
         if seconds <= self._worker.verdict_seconds:
             return None
@@ -107,6 +109,9 @@ class Sink:
                     await self._store(batch)
             except (StoreMoved, OffsetGone) as error:
                 log.warning("ncmd_reads_again", reason=error.message)
+                await self._patiently(partial(self._assign, self._places))
+            except NotPermitted:
+                await _within(stopping, ASK_SECONDS)
                 await self._patiently(partial(self._assign, self._places))
 
     async def _look(self) -> None:
@@ -173,17 +178,36 @@ class Sink:
         told: set[int] = set()  # dead letters that are written, should the batch be taken apart
         try:
             await self._write(batch, told)
-        except ContractError:
-            # one of them cannot be kept: alone, each shows itself
-            for taken in batch:
-                try:
-                    await self._write([taken], told)
-                except ContractError as refused:
-                    await self._write([taken], told, refused)
+        except (ContractError, NotPermitted):
+            # one of them cannot be kept, or not yet: alone, each shows itself
+            await self._one_by_one(batch, told)
         self._behind_since = None
         now = self._clock().timestamp()
         metrics.gauge("halyard_last_event_timestamp_seconds", now, stage=NAME)
         metrics.observe("halyard_stage_batch_seconds", self._monotonic() - began, stage=NAME)
+
+    async def _one_by_one(self, batch: Sequence[Taken], told: set[int]) -> None:
+        """Write each record alone. What no policy permits holds up its own partition; raises
+        `NotPermitted` at the end, if there was any.
+        """
+        waits: dict[int, NotPermitted] = {}
+        for taken in batch:
+            partition = taken.record.partition
+            if partition in waits:
+                continue
+            try:
+                await self._write([taken], told)
+            except NotPermitted as error:
+                waits[partition] = error
+            except ContractError as refused:
+                await self._write([taken], told, refused)
+        for partition, waiting in waits.items():
+            if partition not in self._denied:
+                log.error("ncmd_not_permitted", partition=partition, reason=waiting.message)
+            self._denied[partition] = waiting.message
+        metrics.gauge("halyard_ncmd_denied", len(self._denied))
+        if waits:
+            raise next(iter(waits.values()))
 
     async def _write(
         self, batch: Sequence[Taken], told: set[int], refused: ContractError | None = None
@@ -227,6 +251,8 @@ class Sink:
         )
         self._poison_in_a_row = in_a_row
         self._stands.update(following)
+        self._denied = {at: why for at, why in self._denied.items() if at not in following}
+        metrics.gauge("halyard_ncmd_denied", len(self._denied))
         _count(applied, arrived)
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -236,8 +262,8 @@ class Sink:
         while True:
             try:
                 result = await step()
-            except StoreMoved:
-                raise  # another place must be read first
+            except (StoreMoved, NotPermitted):
+                raise  # another place must be read first; no wait makes a policy
             except TransientError as error:
                 if self._monotonic() >= give_up_at:
                     raise

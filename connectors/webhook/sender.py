@@ -18,6 +18,7 @@ from connectors.sending import Delivered, Message, Refused, Result, Retry, Targe
 from connectors.webhook import signature
 from halyard.clock import Clock
 from halyard.errors import PermanentError
+from halyard.outbound import ANYWHERE, ForbiddenAddress, Outbound
 
 MAX_ANSWER_BYTES = 4096
 # These ask for the same request again
@@ -45,8 +46,16 @@ async def _on_reuse(
 class WebhookSender:
     """Sends webhooks over one connection pool; an async context manager."""
 
-    def __init__(self, clock: Clock, *, timeout_seconds: float, max_connections: int) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        timeout_seconds: float,
+        max_connections: int,
+        outbound: Outbound = ANYWHERE,
+    ) -> None:
         self._clock = clock
+        self._outbound = outbound
         self._timeout = timeout_seconds
         self._max_connections = max_connections
         self._session: aiohttp.ClientSession | None = None
@@ -60,6 +69,8 @@ class WebhookSender:
                 limit=self._max_connections,
                 # shorter than servers wait (5 s and more): theirs must not close under our request
                 keepalive_timeout=2.0,
+                # the address that is connected to is the one that is checked
+                socket_factory=self._outbound.open_socket,
             ),
             # ours is for the whole attempt, below
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout),
@@ -100,8 +111,9 @@ class WebhookSender:
                     await self._exchange(self._session, target, message, exchange)
         except TimeoutError:
             reason = "timeout"
-        except aiohttp.ClientConnectorError:
-            reason = "connect"
+        except aiohttp.ClientConnectorError as error:
+            forbidden = isinstance(error.os_error, ForbiddenAddress)
+            reason = "forbidden-address" if forbidden else "connect"
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             reason = "address"
         except (aiohttp.ClientError, OSError):
@@ -120,7 +132,7 @@ class WebhookSender:
         message: Message,
         exchange: _Exchange,
     ) -> None:
-        if target.secret is None:
+        if not target.secret:
             raise PermanentError(
                 "A webhook without a secret cannot be signed; name one in the directory."
             )

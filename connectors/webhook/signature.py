@@ -1,10 +1,11 @@
 """The signature of a webhook: HMAC-SHA256 over time, delivery id and the body's bytes.
 
 ``Halyard-Signature: v1=<hex>``, where the hex digits are
-``HMAC-SHA256(secret, "{Halyard-Timestamp}.{Halyard-Delivery}." + body)``. The header may list
-several signatures, separated by commas, while a secret is being changed. Each attempt is signed
-anew with its own timestamp under the same delivery id, so a late repeat is never taken for a
-replay (correctness rule 16). See docs/reference/webhooks.md.
+``HMAC-SHA256(secret, "{Halyard-Timestamp}.{Halyard-Delivery}." + body)``. While a secret is being
+changed the header lists several signatures, one for each secret, separated by commas: a receiver
+that holds any of them verifies. Each attempt is signed anew with its own timestamp under the same
+delivery id, so a late repeat is never taken for a replay (correctness rule 16). See
+docs/reference/webhooks.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import hmac
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,6 +28,7 @@ VERSION = "Halyard-Version"
 
 DEFAULT_TOLERANCE = timedelta(minutes=5)
 _SCHEME = "v1="
+_MOST = 16  # signatures that are looked at
 # Unix seconds up to the year 2286; longer digits are noise, not a time
 _SECONDS = re.compile(r"[0-9]{1,10}", re.ASCII)
 
@@ -49,24 +51,30 @@ class Verified:
     version: str
 
 
-def sign(secret: str, *, delivery_id: uuid.UUID, at: datetime, body: bytes) -> dict[str, str]:
-    """The headers that sign `body` as sent at `at` (aware)."""
+def sign(
+    secrets: str | Sequence[str], *, delivery_id: uuid.UUID, at: datetime, body: bytes
+) -> dict[str, str]:
+    """The headers that sign `body` as sent at `at` (aware), with each of `secrets`."""
     timestamp = str(int(at.timestamp()))
+    each = (secrets,) if isinstance(secrets, str) else secrets
     return {
         DELIVERY: str(delivery_id),
         TIMESTAMP: timestamp,
-        SIGNATURE: _SCHEME + _digest(secret, timestamp, str(delivery_id), body),
+        SIGNATURE: ",".join(
+            _SCHEME + _digest(one, timestamp, str(delivery_id), body) for one in each
+        ),
     }
 
 
 def verify(
     headers: Mapping[str, str],
     body: bytes,
-    secret: str,
+    secrets: str | Sequence[str],
     now: datetime,
     tolerance: timedelta = DEFAULT_TOLERANCE,
 ) -> Verified:
-    """What the headers say, once the signature holds. Header names may have any case.
+    """What the headers say, once a signature holds under one of `secrets`. Header names may have
+    any case.
 
     Raises `WebhookRefused` that names the header and the rule. The signature is compared before
     the time is judged, so that only the holder of the secret learns anything of our clock.
@@ -89,13 +97,16 @@ def verify(
             place=DELIVERY,
             rule="bad-delivery",
         ) from None
-    wanted = _digest(secret, timestamp, delivery, body).encode()
+    held = (secrets,) if isinstance(secrets, str) else secrets
+    wanted = [_digest(one, timestamp, delivery, body).encode() for one in held]
     matches = False
-    for one in signatures.split(","):
+    for one in signatures.split(",")[:_MOST]:
         text = one.strip()
         if text.startswith(_SCHEME):
             # no early end: the time taken must not tell which one matched
-            matches |= hmac.compare_digest(text.removeprefix(_SCHEME).encode(), wanted)
+            given_digest = text.removeprefix(_SCHEME).encode()
+            for digest in wanted:
+                matches |= hmac.compare_digest(given_digest, digest)
     if not matches:
         raise WebhookRefused(
             f"{SIGNATURE} does not fit body, time and id; check that both sides hold the same "

@@ -17,6 +17,7 @@ import typer
 from halyard.cli import case_view
 from halyard.cli.output import Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.postgres import Connection, Pool, make_pool, transaction
 from halyard.privacy import load_keys
@@ -367,8 +368,9 @@ def _decide(
     async def work(settings: Settings) -> Done:
         world = world_of(
             settings,
-            load_keys(settings.security.secrets_file),
+            load_keys(settings.security),
             load_directory(settings.directory_file),
+            actor=me(),
         )
         decider = Decider(by.strip(), reason, system_clock(), uuid.uuid4())
         async with make_pool(settings, name="cases", size=1) as pool:

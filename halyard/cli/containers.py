@@ -4,6 +4,7 @@
 
 - configuration, for every process: ``halyard.toml`` (the app role's database, the PDS token),
   ``keys.toml`` (bus, store and webhook keys), ``directory.toml``;
+- audit, for the sealer: the key of checkpoints, and the checkpoints themselves;
 - admin, for PostgreSQL and the one job that provisions it: the superuser's and owner's passwords;
 - practice, for the demo: bearer tokens of invented organisations.
 
@@ -12,6 +13,7 @@ What is there already stays: an organisation's own directory is never written ov
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 import tomllib
@@ -23,8 +25,8 @@ import psycopg
 import typer
 
 from halyard import health as probe
-from halyard import kafka_admin, postgres
-from halyard.cli import practice
+from halyard import kafka_admin, postgres, provisioning
+from halyard.cli import practice, practice_access
 from halyard.cli.demo import Demo
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.system import Addresses
@@ -47,6 +49,7 @@ ADDRESSES = Addresses(
     authority_url=f"http://sandbox-authority:{SANDBOX_PORT}",
     contact_url=f"http://sandbox-contact:{SANDBOX_PORT}",
     ncmd_url=f"http://sandbox-ncmd:{SANDBOX_PORT}",
+    issuer_url=f"http://sandbox-issuer:{SANDBOX_PORT}",
     bootstrap_servers="kafka:9092",
 )
 
@@ -58,10 +61,12 @@ app = typer.Typer(help="What docker-compose.yml runs beside the processes.", no_
 
 Configuration = Annotated[Path, typer.Option(help="Volume of every process.")]
 Admin = Annotated[Path, typer.Option(help="Volume of PostgreSQL's passwords.")]
+Audit = Annotated[Path, typer.Option(help="Volume of the sealer.")]
 PracticeFiles = Annotated[Path, typer.Option(help="Volume of the practice tokens.")]
 
 CONFIGURATION = Path("/etc/halyard")
 ADMIN = Path("/var/lib/halyard/admin")
+AUDIT = Path("/var/lib/halyard/audit")
 PRACTICE = Path("/var/lib/halyard/practice")
 
 
@@ -74,6 +79,7 @@ def files(
     configuration: Configuration = CONFIGURATION,
     admin: Admin = ADMIN,
     practice_files: PracticeFiles = PRACTICE,
+    audit: Audit = AUDIT,
 ) -> None:
     """Make keys, passwords, practice tokens and a practice directory, where there are none."""
     made = practice.prepare(
@@ -88,10 +94,18 @@ def files(
     wanted = {
         admin / "postgres_password": secrets.token_hex(16),
         configuration / "keys.toml": _keys(secret),
+        audit / "keys.toml": _audit_keys(secret),
+        audit / "halyard.toml": _settings(secret) + _sealer_settings(secret),
         configuration / "halyard.toml": _settings(secret),
         configuration / "directory.toml": made.directory_file.read_text(),
         practice_files / "tokens.toml": made.tokens_file.read_text(),
+        configuration / "session-key.json": practice_access.key_file(
+            admin, practice_access.HUB_CLIENT
+        ).read_text(),
     }
+    for client in practice_access.MACHINES:
+        key = practice_access.key_file(practice_files, client)
+        wanted[key] = practice_access.key_file(admin, client).read_text()
     for path, text in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists():
@@ -104,8 +118,23 @@ def files(
 def _keys(secret: dict[str, Any]) -> str:
     """The keys file: what `halyard.privacy.load_keys` reads, without passwords and tokens."""
     keys = [f'{name} = "{secret[name]}"' for name in ("bus_key", "store_key")]
-    webhook = [f'{name} = "{text}"' for name, text in secret["webhook"].items()]
+    webhook = [f"{name} = {json.dumps(text)}" for name, text in secret["webhook"].items()]
     return "\n".join([*keys, "[webhook]", *webhook]) + "\n"
+
+
+def _audit_keys(secret: dict[str, Any]) -> str:
+    """The sealer's keys file: what `halyard.audit_keys` reads."""
+    return (
+        "\n".join(["[audit]", *(f'{n} = "{text}"' for n, text in secret["audit"].items())]) + "\n"
+    )
+
+
+def _sealer_settings(secret: dict[str, Any]) -> str:
+    """What the sealer has beside the settings of every process: its role's password."""
+    password = secret["sealer_password"]
+    return (
+        f'\n[audit]\ndatabase_url = "postgresql://halyard_sealer:{password}@{DATABASE}/halyard"\n'
+    )
 
 
 def _settings(secret: dict[str, Any]) -> str:
@@ -113,6 +142,9 @@ def _settings(secret: dict[str, Any]) -> str:
         "# Written by `halyard containers files`; variables of docker-compose.yml win over it\n\n"
         "[database]\n"
         f'url = "postgresql://halyard_app:{secret["app_password"]}@{DATABASE}/halyard"\n\n'
+        "[http]\n"
+        f'database_url = "postgresql://halyard_face:{secret["face_password"]}@{DATABASE}/halyard"\n\n'
+        f'[sessions]\nclient_key_file = "{CONFIGURATION}/session-key.json"\n\n'
         f'[pds]\ntoken = "{secret["pds_token"]}"\n\n'
         "[ncmd]\n"
         f'database_url = "postgresql://halyard_ncmd:{secret["ncmd_password"]}@{DATABASE}/halyard"\n'
@@ -133,16 +165,26 @@ def services(admin: Admin = ADMIN, json: Json = False) -> None:
         ) from None
     admin_url = f"postgresql://postgres:{password}@{DATABASE}/postgres"
     _wait("PostgreSQL", lambda: _database_answers(admin_url))
-    owner, _ = postgres.provision(
+    owner, _ = provisioning.provision(
         admin_url,
         database="halyard",
         owner_password=practice.read_secret(admin / "secrets.toml", "owner_password"),
         app_password=practice.read_secret(admin / "secrets.toml", "app_password"),
     )
-    postgres.provision_ncmd(
+    provisioning.provision_ncmd(
         admin_url,
         database="halyard",
         password=practice.read_secret(admin / "secrets.toml", "ncmd_password"),
+    )
+    provisioning.provision_face(
+        admin_url,
+        database="halyard",
+        password=practice.read_secret(admin / "secrets.toml", "face_password"),
+    )
+    provisioning.provision_sealer(
+        admin_url,
+        database="halyard",
+        password=practice.read_secret(admin / "secrets.toml", "sealer_password"),
     )
     applied = postgres.migrate(owner)
     bootstrap = settings.kafka.bootstrap_servers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import uuid
 from dataclasses import asdict
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.who import account
 from halyard.postgres import make_pool, transaction
 from halyard.settings import Settings, load_settings
 from stores import deliveries
@@ -95,7 +95,7 @@ async def _redrive(
     ):
         return await deliveries.redrive(
             connection,
-            reason=f"redriven by {getpass.getuser()}: {reason}",
+            reason=f"redriven by {account()}: {reason}",
             delivery_id=delivery_id,
             destination=destination,
         )

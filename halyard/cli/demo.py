@@ -24,12 +24,16 @@ from halyard.clock import system_clock
 from halyard.errors import HalyardError
 from halyard.postgres import make_pool, transaction
 from halyard.settings import Settings
+from sandbox.issuer.client import person_token
+from sandbox.samples.cast import CAST
 from sandbox.samples.render import FLAGS, MORNING, messages, render
 from stores import timeline
 
 EXPECTED_CODES = ["CPR06", "CPR06", "CPR06", "CPR06", "CPR02", "CPR05", "CPR01", "CPR07"]
 EXPECTED_ALERTS = 3
 ACCEPTED_BY = "Duty social worker"
+# People of the practice issuer
+SOCIAL_WORKER, CLINICIAN = "p-2001", "p-1001"
 ANSWER = "Known to us: allocated worker informed, strategy discussion at 14:00."
 
 
@@ -73,6 +77,7 @@ class Demo:
             alerts = await self._show_alerts(http)
             await self._accept(http, alerts)
             await self._show_timeline(alerts)
+            await self._look_up(http)
             await self._deaths.walk(http)
 
     async def _load_flags(self) -> None:
@@ -133,7 +138,8 @@ class Demo:
     async def _accept(self, http: httpx.AsyncClient, alerts: list[dict[str, Any]]) -> None:
         self._steps.begin("accept", "the duty social worker accepts one; the answer comes back")
         alert = next(one for one in alerts if "CPP" in {flag["plan_type"] for flag in one["flags"]})
-        await self._authority.accept(uuid.UUID(alert["alert_id"]), by=ACCEPTED_BY, answer=ANSWER)
+        async with await self._logged_in(http, SOCIAL_WORKER) as person:
+            await person.accept(uuid.UUID(alert["alert_id"]), by=ACCEPTED_BY, answer=ANSWER)
         deadline = self._steps.deadline()
         while True:
             receipts = [
@@ -163,6 +169,20 @@ class Demo:
         for hop in hops:
             self._report(hop.text())
         self.results["timeline"] = [hop.event for hop in hops]
+
+    async def _look_up(self, http: httpx.AsyncClient) -> None:
+        self._steps.begin("lookup", "a clinician logs in and looks the child up")
+        async with await self._logged_in(http, CLINICIAN) as person:
+            seen = await person.query_flags(CAST.robin.nhs_number)
+        plans = [flag["plan_type"] for flag in seen.get("flags", [])]
+        self._report(f"{seen['answer']}: {', '.join(plans)}, as of {seen['as_of']}")
+        self.results["lookup"] = {"answer": seen["answer"], "plans": plans}
+        self._steps.check(seen["answer"] == "flagged" and plans == ["CPP"], "no plan was shown")
+
+    async def _logged_in(self, http: httpx.AsyncClient, subject: str) -> HubClient:
+        """A client of the hub that acts as an invented person."""
+        token = await person_token(http, self._addresses.issuer_url, subject)
+        return HubClient(self._addresses.api_url, token)
 
     async def _contact(self, http: httpx.AsyncClient, kind: str, count: int) -> list[Any]:
         deadline = self._steps.deadline()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Literal
 
 import psycopg
@@ -14,18 +17,27 @@ import typer
 
 from connectors.hl7v2.process import check_feeds
 from connectors.hl7v2.tls import server_context
+from flag_service.door import make_door
 from halyard import kafka_admin
 from halyard.cli.output import Exit, Json, line, print_json
+from halyard.cli.policy import SOON
 from halyard.cli.running import running_system
 from halyard.cli.topics import wanted_topics
+from halyard.clock import system_clock
 from halyard.embedded.errors import JavaMissing
 from halyard.embedded.jars import find_java
 from halyard.errors import HalyardError
 from halyard.postgres import make_pool, pending_migrations, transaction
 from halyard.privacy import load_keys
+from halyard.problems import HttpProblem
 from halyard.settings import Profile, Settings, load_settings
-from stores import deliveries, mailbox, ncmd, outbox, pauses
+from policies.decision import local_day
+from policies.model import load_policies
+from policies.reach import listed, unreached
+from stores import bus_key, deliveries, fences, mailbox, months, ncmd, outbox, pauses, retention
 from stores.directory import load_directory
+
+_RETENTION_IDLE = timedelta(days=7)
 
 Result = Literal["ok", "warning", "failed"]
 
@@ -49,15 +61,20 @@ def doctor(json: Json = False) -> None:
             ("programs", _programs),
             ("disk", _disk),
             ("secrets", _secrets),
+            ("keys", _keys),
             ("directory", _directory),
+            ("access", _access),
+            ("policies", _policies),
             ("hl7v2", _hl7v2),
             ("kafka", _kafka),
             ("topics", _topics),
             ("database", _database),
+            ("rows", _rows),
             ("stages", _stages),
             ("deliveries", _deliveries),
             ("messages", _messages),
             ("outbox", _outbox),
+            ("retention", _retention),
             ("ncmd", _ncmd),
         )
     ]
@@ -72,7 +89,8 @@ def doctor(json: Json = False) -> None:
 
 def _run(name: str, check: Callable[[Settings], tuple[Result, str]], settings: Settings) -> Finding:
     try:
-        result, text = check(settings)
+        with contextlib.redirect_stdout(sys.stderr):  # what a check logs is not what it finds
+            result, text = check(settings)
     except HalyardError as error:
         result, text = "failed", error.message
     return Finding(name, result, text)
@@ -101,13 +119,38 @@ def _disk(settings: Settings) -> tuple[Result, str]:
 
 
 def _secrets(settings: Settings) -> tuple[Result, str]:
-    load_keys(settings.security.secrets_file)
+    load_keys(settings.security)
     return "ok", "keys are there and only their owner reads them"
+
+
+def _keys(settings: Settings) -> tuple[Result, str]:
+    """That the bus key here is the one that the system uses."""
+    mine = load_keys(settings.security)
+
+    async def current() -> bus_key.BusKey | None:
+        async with (
+            make_pool(settings, name="doctor", size=1) as pool,
+            transaction(pool) as connection,
+        ):
+            return await bus_key.current(connection)
+
+    found = asyncio.run(current())
+    if found is None or found.key_id == mine.bus_id:
+        return "ok", f"the bus key {mine.bus_id} is in use"
+    if found.key_id in mine.retired:
+        return "failed", (
+            f"the change to the bus key {mine.bus_id} was broken off; run `halyard keys rotate "
+            "bus` again to finish it"
+        )
+    return "failed", (
+        f"the bus key here ({mine.bus_id}) is not the one in use ({found.key_id}): take the "
+        "secrets file of the processes that run"
+    )
 
 
 def _directory(settings: Settings) -> tuple[Result, str]:
     directory = load_directory(settings.directory_file)
-    keys = load_keys(settings.security.secrets_file)
+    keys = load_keys(settings.security)
     missing = sorted(
         endpoint.name
         for endpoint in directory.endpoints.values()
@@ -131,6 +174,43 @@ def _directory(settings: Settings) -> tuple[Result, str]:
         f"{len(directory.authorities)} authorities, {len(directory.agencies)} agencies, "
         f"{len(directory.panels)} panels"
     )
+
+
+def _access(settings: Settings) -> tuple[Result, str]:
+    """What `halyard serve` checks at its start, and whether the issuer answers now."""
+    directory = load_directory(settings.directory_file)
+    door = make_door(settings, directory, None, system_clock)
+    found = f"{len(directory.clients)} machines, {len(directory.role_maps)} codes of roles"
+    if door.issuer is not None:
+        try:
+            keys = asyncio.run(door.issuer.keys())
+        except HttpProblem:
+            return "failed", (
+                "the issuer's keys cannot be had: nobody comes in by its tokens. Check "
+                "HALYARD_ACCESS__ISSUER, and that it answers from here"
+            )
+        found += f", {len(keys)} keys of the issuer"
+    if settings.access.practice_tokens and settings.profile is Profile.PRODUCTION:
+        return "warning", f"{found}; shared tokens are taken in production, and never expire"
+    return "ok", found
+
+
+def _policies(settings: Settings) -> tuple[Result, str]:
+    policies = load_policies(settings.policies.directory)
+    today = local_day(system_clock())
+    alone = unreached(policies, load_directory(settings.directory_file), system_clock())
+    denied = [one for one in alone if one.denied]
+    if denied:
+        return "failed", f"not told, whatever happens: {listed(denied)}"
+    uncovered = [flow.value for flow in policies.uncovered(today)]
+    if uncovered:
+        return "warning", f"no policy covers {', '.join(uncovered)}: nothing of it is disclosed"
+    if alone:
+        return "warning", f"a person must release each: {listed(alone)}"
+    soon = [flow.value for flow in policies.uncovered(today + SOON)]
+    if soon:
+        return "warning", f"the policy of {', '.join(soon)} ends within {SOON.days} days"
+    return "ok", f"{len(policies.all)} policies; every flow is covered, everybody can be told"
 
 
 def _hl7v2(settings: Settings) -> tuple[Result, str]:
@@ -218,6 +298,34 @@ def _outbox(settings: Settings) -> tuple[Result, str]:
     return "ok", "no record is parked"
 
 
+def _retention(settings: Settings) -> tuple[Result, str]:
+    """That what is due ends, and next month has its partitions."""
+    now = system_clock()
+
+    async def look() -> tuple[retention.Upkeep, list[months.Month]]:
+        async with (
+            make_pool(settings, name="doctor", size=1) as pool,
+            transaction(pool) as connection,
+        ):
+            there = await months.there(connection, sorted(months.TABLES.values()))
+            return await retention.upkeep(connection), there
+
+    upkeep, there = asyncio.run(look())
+    wanted = {months.name(name, months.following(now.date())) for name in months.TABLES.values()}
+    apply = "`halyard retention apply` (a timer's work, daily)"
+    since = upkeep.applied_at or upkeep.database_since
+    if now - since > _RETENTION_IDLE:
+        return (
+            "warning",
+            f"nothing has ended what is due for {(now - since).days} days: run {apply}",
+        )
+    if upkeep.applied_at is None:
+        return "ok", f"it has not run yet; run {apply}"
+    if missing := sorted(wanted - {one.partition for one in there}):
+        return "warning", f"{', '.join(missing)} is missing, the next month's: run {apply}"
+    return "ok", f"applied {upkeep.applied_at:%Y-%m-%d}; next month's partitions are there"
+
+
 def _ncmd(settings: Settings) -> tuple[Result, str]:
     """The store as its own role sees it."""
 
@@ -261,3 +369,27 @@ def _database(settings: Settings) -> tuple[Result, str]:
     if verbosity is not None and verbosity[0] != "terse":
         return "warning", "log_error_verbosity is not terse: PostgreSQL's log may quote values"
     return "ok", "reachable, migrated, least rights"
+
+
+def _rows(settings: Settings) -> tuple[Result, str]:
+    """Row-level security, and that the face can log in behind it."""
+
+    async def holes() -> list[str]:
+        async with (
+            make_pool(settings, name="doctor", size=1) as pool,
+            transaction(pool) as connection,
+        ):
+            return await fences.holes(connection)
+
+    if found := asyncio.run(holes()):
+        return "failed", (
+            f"row-level security does not hold for `halyard serve`: {'; '.join(found)}; switch it "
+            "on again, or take the right away, as the owner (migration 0018 has the form)"
+        )
+    try:
+        psycopg.connect(settings.http.database_url.get_secret_value(), connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return "failed", (
+            "the role of `halyard serve` cannot log in; check HALYARD_HTTP__DATABASE_URL"
+        )
+    return "ok", "`halyard serve` sees the rows of whoever asks, and no others"

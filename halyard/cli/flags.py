@@ -1,9 +1,12 @@
-"""`halyard flags upload FILE`, `flags answers UPLOAD`: an authority's flags and their answers."""
+"""`halyard flags upload FILE`, `flags answers UPLOAD`, `flags look`: a local authority's flags, and
+what is held of somebody.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -137,6 +140,75 @@ async def _answers(
         _show_file(last.file)
     head = {"upload_id": upload_id, "expected": last.expected, "answered": last.answered}
     return {**head, "file": asdict(last.file), "answers": shown}, last.file
+
+
+@app.command()
+def look(
+    purpose: Annotated[
+        str,
+        typer.Option(help="urgent-care, direct-care, child-protection or break-glass."),
+    ] = "urgent-care",
+    reason: Annotated[
+        str | None, typer.Option(help="Why, in your words; break-glass needs it.")
+    ] = None,
+    silent: Annotated[
+        bool, typer.Option("--silent", help="A scheduled look: no authority is told of it.")
+    ] = False,
+    url: Url = None,
+    organisation: Organisation = practice.HOSPITAL,
+    json: Json = False,
+) -> None:
+    """Ask whether a child (or mother) is protected. The NHS number is asked for, or read from
+    standard input: arguments are seen by others. Exits 1 if it could not be checked.
+    """
+    number = typer.prompt("NHS number", err=True)
+    found = asyncio.run(_look(number, purpose, reason, silent, url, organisation))
+    if json:
+        print_json(found)
+    else:
+        show_answer(found)
+    if found["answer"] == "could-not-be-checked":
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _look(
+    number: str,
+    purpose: str,
+    reason: str | None,
+    silent: bool,
+    url: str | None,
+    organisation: str,
+) -> dict[str, Any]:
+    async with hub_client(url, organisation) as hub:
+        return await hub.query_flags(number, purpose=purpose, reason=reason, unscheduled=not silent)
+
+
+def show_answer(found: Mapping[str, Any]) -> None:
+    """The answer of a look-up in a few lines, without the number."""
+    line(f"{found['answer']} as of {found['as_of']}")
+    if found["answer"] == "could-not-be-checked":
+        line("  This says nothing about the child: follow your procedure as if this were down.")
+        return
+    if found["death_noted"]:
+        line(f"  a death is noted since {found['death_noted']}")
+    for flag in found.get("flags", ()):
+        state = {True: "active", False: f"ended {flag['end']}"}.get(flag["active"], "withheld")
+        whose = f", {flag['authority_name']}" if flag["authority_name"] else ""
+        phones = ", ".join(one for one in (flag["phone_office"], flag["phone_emergency"]) if one)
+        line(f"  {flag['plan']}, {state}{whose}{f': ring {phones}' if phones else ''}")
+    for one in found.get("accesses") or ():
+        nobody = "a system" if one["system"] else "withheld"
+        who = ", ".join(part for part in (one["name"], one["job_role"]) if part) or nobody
+        line(f"  looked at {one['at']}: {who}, {one['organisation_name'] or 'withheld'}")
+    if found.get("accesses_rule", "shown") != "shown":
+        line("  who has looked is withheld")
+    for one in found["earlier_attendances"] or ():
+        line(f"  attended {one['arrived_at']}: {one['hospital_name']}")
+    fresh = sum(not one["stale"] for one in found["coverage"])
+    line(
+        f"  files of {fresh} of {len(found['coverage']) + len(found['not_covered'])} authorities "
+        f"are fresh; policy {found['policy']['id']} version {found['policy']['version']}"
+    )
 
 
 class NotKnown(TransientError):

@@ -8,22 +8,33 @@ from typing import Annotated
 import typer
 
 from halyard.cli import (
+    acls,
     alerts,
+    audit,
     cases,
     containers,
     deaths,
     deliveries,
     doctor,
+    documents,
+    doors,
+    extract,
     feed,
     flags,
     hl7,
+    keys,
     messages,
     ncmd,
     outbox,
     pauses,
+    policy,
     processes,
+    register,
+    retention,
+    reviews,
     run,
     send,
+    token,
     topics,
     trace,
 )
@@ -40,6 +51,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(topics.app, name="topics")
+topics.app.command()(acls.acls)
 app.add_typer(processes.worker, name="worker")
 app.add_typer(processes.connector, name="connector")
 app.add_typer(processes.sandbox, name="sandbox")
@@ -53,15 +65,27 @@ app.add_typer(outbox.app, name="outbox")
 app.add_typer(deaths.app, name="deaths")
 app.add_typer(cases.app, name="cases")
 app.add_typer(ncmd.app, name="ncmd")
+app.add_typer(policy.app, name="policy")
+app.add_typer(register.app, name="register")
+app.add_typer(extract.app, name="extract")
+app.add_typer(retention.app, name="retention")
+app.add_typer(keys.app, name="keys")
+app.add_typer(reviews.app, name="reviews")
+app.add_typer(token.app, name="token")
+app.add_typer(doors.app, name="access")
+app.add_typer(audit.app, name="audit")
 app.add_typer(containers.app, name="containers")
 app.command()(run.up)
 app.command()(run.demo)
 app.command()(run.migrate)
 app.command()(containers.health)
 app.command()(doctor.doctor)
+app.command()(documents.openapi)
+app.command()(documents.asyncapi)
 app.command()(processes.tracer)
 app.command()(processes.dispatcher)
 app.command()(processes.journal)
+app.command()(processes.sealer)
 app.command()(processes.serve)
 app.command()(send.send)
 app.command()(trace.trace)

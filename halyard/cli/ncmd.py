@@ -6,7 +6,6 @@ They speak as the store's own role (``HALYARD_NCMD__DATABASE_URL``).
 from __future__ import annotations
 
 import asyncio
-import getpass
 import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import typer
 from halyard import kafka_admin
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.who import account
 from halyard.clock import system_clock
 from halyard.errors import BrokerUnavailable, ConfigurationError
 from halyard.kafka import qualified
@@ -150,9 +150,7 @@ def redrive(
     """Send submissions that failed or were rejected again; overtaken ones are superseded."""
     case_id = None if case is None else _case(case)
     running_system(load_settings().data_dir)
-    done = asyncio.run(
-        _redrive(load_settings(), case_id, f"redriven by {getpass.getuser()}: {reason}")
-    )
+    done = asyncio.run(_redrive(load_settings(), case_id, f"redriven by {account()}: {reason}"))
     if json:
         print_json(asdict(done))
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated
@@ -13,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.who import account
 from halyard.kafka import make_producer, qualified
 from halyard.postgres import Connection, make_pool, transaction
 from halyard.settings import Settings, load_settings
@@ -32,7 +32,7 @@ def pause(
     json: Json = False,
 ) -> None:
     """Hold a stage: its records wait on Kafka, nothing is lost. Survives restarts."""
-    name = by or getpass.getuser()
+    name = by or account()
     _change(stage, lambda connection: pauses.put(connection, stage, reason=reason, by=name), json)
 
 

@@ -11,11 +11,13 @@ import hashlib
 import json
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halyard.audit_keys import new_seed
+from halyard.cli import practice_access
 from halyard.embedded.datadir import write_private
 from halyard.errors import ConfigurationError
 
@@ -84,11 +86,16 @@ def prepare(
             "owner_password": secrets.token_hex(16),
             "app_password": secrets.token_hex(16),
             "ncmd_password": secrets.token_hex(16),
+            "face_password": secrets.token_hex(16),
+            "sealer_password": secrets.token_hex(16),
             "ncmd_token": secrets.token_urlsafe(24),
             "webhook": {name: secrets.token_hex(32) for name in ("authority", "contact")},
+            "audit": {"current": "practice", "practice": new_seed()},
         },
+        as_they_are=("audit",),  # a key that was retired does not come back
     )
     _keep(practice.tokens_file, {code: secrets.token_urlsafe(32) for code in ORGANISATIONS})
+    practice_access.make_keys(data_dir)
     write_private(
         practice.directory_file,
         _directory(
@@ -96,13 +103,17 @@ def prepare(
             authority=f"http://{authority_host}:{authority_port}",
             contact=f"http://{contact_host}:{contact_port}",
             peers=peers,
-        ),
+        )
+        + practice_access.directory_entries(data_dir),
     )
     return practice
 
 
-def _keep(path: Path, wanted: Mapping[str, Any]) -> None:
-    """Add what is missing to a file of texts and one level of tables; what is there stays."""
+def _keep(path: Path, wanted: Mapping[str, Any], *, as_they_are: Collection[str] = ()) -> None:
+    """Add what is missing to a file of texts and one level of tables; what is there stays.
+
+    Tables in `as_they_are` are made whole or not touched.
+    """
     there: dict[str, Any] = {}
     if path.exists():
         try:
@@ -113,7 +124,7 @@ def _keep(path: Path, wanted: Mapping[str, Any]) -> None:
             ) from None
     whole = {**wanted, **there}
     for name, table in wanted.items():
-        if isinstance(table, Mapping):
+        if isinstance(table, Mapping) and not (name in as_they_are and name in there):
             whole[name] = {**table, **there.get(name, {})}
     if whole == there:
         return
@@ -166,6 +177,7 @@ name = {quote(HOSPITAL_NAME)}
 callback_name = {quote(CALLBACK_NAME)}
 callback_phone = {quote(CALLBACK_PHONE)}
 contact_endpoint = "{CONTACT_ENDPOINT}"
+caldicott_endpoint = "{CONTACT_ENDPOINT}"
 departments = {{ "ED" = "Emergency department", "MAT" = "Maternity unit" }}
 
 [[feed]]

@@ -73,6 +73,13 @@ def dispatcher() -> None:
     run_process("dispatcher", run)
 
 
+def sealer() -> None:
+    """Seal the audit chain, sign and export its checkpoints, put accesses up for review."""
+    from streams.audit.process import run
+
+    run_process("sealer", run)
+
+
 def journal() -> None:
     """Index every topic for `halyard trace`."""
     from connectors.journal.process import run
@@ -172,6 +179,27 @@ def practice_ncmd(port: Port = 0) -> None:
     run_process("sandbox-ncmd", run)
 
 
+@sandbox.command()
+def issuer(
+    port: Port = 0,
+    public_url: Annotated[
+        str,
+        typer.Option(
+            envvar="HALYARD_SANDBOX_PUBLIC_URL",
+            help="Where browsers reach it, if not at HALYARD_ACCESS__ISSUER.",
+        ),
+    ] = "",
+) -> None:
+    """A practice OpenID Connect issuer: tokens for invented people and for registered machines."""
+    from sandbox.issuer.process import run as run_issuer
+
+    async def run(running: Service, settings: Settings) -> None:
+        _practice_only(settings)
+        await run_issuer(running, settings, port=port, public_url=public_url)
+
+    run_process("sandbox-issuer", run)
+
+
 def _receiver(name: str, port: int) -> None:
     from halyard.privacy import load_keys
     from sandbox.hospital_contact.app import run as run_contact
@@ -181,7 +209,7 @@ def _receiver(name: str, port: int) -> None:
 
     async def run(running: Service, settings: Settings) -> None:
         _practice_only(settings)
-        keys = load_keys(settings.security.secrets_file)
+        keys = load_keys(settings.security)
         await run_one(
             running,
             settings,

@@ -178,6 +178,7 @@ def _show_addresses(system: System) -> None:
     line(f"  authority   {addresses.authority_url}/received")
     line(f"  contact     {addresses.contact_url}/received")
     line(f"  NCMD        {addresses.ncmd_url}/cases")
+    line(f"  log in      {addresses.api_url}/session/login")
     line(f"  data, logs  {system.data_dir}")
     line("")
     line("Running until Ctrl-C. Try: halyard flags upload, halyard send, halyard alerts follow,")

@@ -15,14 +15,20 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from halyard import kafka_admin
-from halyard.cli import practice
+from halyard.cli import practice, practice_access
 from halyard.cli.supervisor import Specification, Supervisor
 from halyard.cli.topics import wanted_topics
 from halyard.embedded.datadir import DirectoryLock, free_ports, write_private
 from halyard.embedded.kafka import EmbeddedKafka
 from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.errors import ConfigurationError, HalyardError, TransientError
-from halyard.postgres import migrate, provision, provision_ncmd
+from halyard.postgres import migrate
+from halyard.provisioning import (
+    provision,
+    provision_face,
+    provision_ncmd,
+    provision_sealer,
+)
 from halyard.settings import Settings
 
 READY_SECONDS = 60.0
@@ -34,12 +40,14 @@ PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sandbox-authority", ("sandbox", "authority")),
     ("sandbox-contact", ("sandbox", "contact")),
     ("sandbox-ncmd", ("sandbox", "ncmd")),
+    ("sandbox-issuer", ("sandbox", "issuer")),
     ("identity", ("worker", "identity")),
     ("matching", ("worker", "matching")),
     ("cases", ("worker", "cases")),
     ("tracer", ("tracer",)),
     ("dispatcher", ("dispatcher",)),
     ("journal", ("journal",)),
+    ("sealer", ("sealer",)),
     ("serve", ("serve",)),
     ("connector-hl7v2", ("connector", "hl7v2")),
     ("connector-ncmd", ("connector", "ncmd")),
@@ -64,6 +72,7 @@ class Addresses:
     ncmd_url: str
     bootstrap_servers: str
     mllp_host: str = "127.0.0.1"
+    issuer_url: str = ""
 
 
 class System:
@@ -100,11 +109,13 @@ class System:
         self._lock.acquire(5.0)
         self._held = True
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ports = free_ports(len(PROCESSES) + 6)
-        mllp, api, pds, authority, contact, ncmd = ports[:6]
+        ports = free_ports(len(PROCESSES) + 7)
+        mllp, api, pds, authority, contact, ncmd, issuer = ports[:7]
         files = practice.prepare(self.data_dir, authority_port=authority, contact_port=contact)
         self._launch_services()
-        environment = self._environment(files, mllp=mllp, api=api, pds=pds, ncmd=ncmd)
+        environment = self._environment(
+            files, mllp=mllp, api=api, pds=pds, ncmd=ncmd, issuer=issuer
+        )
         self._wait_services(environment, files)
         self.environment = environment
         tokens = practice.read_tokens(files.tokens_file)
@@ -117,8 +128,9 @@ class System:
             },
             "sandbox-contact": {"HALYARD_SANDBOX_PORT": str(contact)},
             "sandbox-ncmd": {"HALYARD_SANDBOX_PORT": str(ncmd)},
+            "sandbox-issuer": {"HALYARD_SANDBOX_PORT": str(issuer)},
         }
-        for (name, arguments), health in zip(PROCESSES, ports[6:], strict=True):
+        for (name, arguments), health in zip(PROCESSES, ports[7:], strict=True):
             self.supervisor.start(
                 Specification(
                     name=name,
@@ -139,6 +151,7 @@ class System:
             authority_url=f"http://127.0.0.1:{authority}",
             contact_url=f"http://127.0.0.1:{contact}",
             ncmd_url=f"http://127.0.0.1:{ncmd}",
+            issuer_url=environment["HALYARD_ACCESS__ISSUER"],
             bootstrap_servers=environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"],
         )
         self._wait_processes()
@@ -249,6 +262,16 @@ class System:
                 database="halyard",
                 password=practice.read_secret(files.secrets_file, "ncmd_password"),
             )
+            environment["HALYARD_HTTP__DATABASE_URL"] = provision_face(
+                self._postgres.admin_url,
+                database="halyard",
+                password=practice.read_secret(files.secrets_file, "face_password"),
+            )
+            environment["HALYARD_AUDIT__DATABASE_URL"] = provision_sealer(
+                self._postgres.admin_url,
+                database="halyard",
+                password=practice.read_secret(files.secrets_file, "sealer_password"),
+            )
             self._report("PostgreSQL answers")
         elif settings.database.owner_url is not None:
             owner = settings.database.owner_url.get_secret_value()
@@ -267,7 +290,7 @@ class System:
         self._report("topics are as the registry says")
 
     def _environment(
-        self, files: practice.Practice, *, mllp: int, api: int, pds: int, ncmd: int
+        self, files: practice.Practice, *, mllp: int, api: int, pds: int, ncmd: int, issuer: int
     ) -> dict[str, str]:
         environment = dict(os.environ)
         environment.update(
@@ -278,6 +301,12 @@ class System:
             HALYARD_HTTP__PORT=str(api),
             HALYARD_PDS__BASE_URL=f"http://127.0.0.1:{pds}/personal-demographics/FHIR/R4",
             HALYARD_PDS__TOKEN=practice.read_secret(files.secrets_file, "pds_token"),
+            HALYARD_ACCESS__ISSUER=f"http://127.0.0.1:{issuer}",
+            HALYARD_SESSIONS__CLIENT_ID=practice_access.HUB_CLIENT,
+            HALYARD_SESSIONS__CLIENT_KEY_FILE=str(
+                practice_access.key_file(self.data_dir, practice_access.HUB_CLIENT)
+            ),
+            HALYARD_SESSIONS__PUBLIC_URL=f"http://127.0.0.1:{api}",
             HALYARD_NCMD__SUBMIT_URL=f"http://127.0.0.1:{ncmd}",
             HALYARD_NCMD__SUBMIT_TOKEN=practice.read_secret(files.secrets_file, "ncmd_token"),
         )

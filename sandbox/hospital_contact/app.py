@@ -15,7 +15,7 @@ async def run(
     *,
     name: str,
     port: int,
-    secret: str,
+    secret: str | tuple[str, ...],
     journal_path: Path | None = None,
 ) -> None:
     """Receive on loopback until the service stops.

@@ -109,7 +109,7 @@ async def run(
     *,
     name: str,
     port: int,
-    secret: str,
+    secret: str | tuple[str, ...],
     journal_path: Path | None = None,
     hub: Hub | None = None,
 ) -> None:

@@ -20,6 +20,7 @@ from halyard.postgres import Connection, Pool
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import describe, get_logger, new_traceparent
+from policies.model import Policies
 from schemas import codec
 from schemas.deaths import DeathVerified, ReportVerified
 from stores import case_messages, inbox, outbox
@@ -51,9 +52,11 @@ class CasesStage:
         directory: Directory,
         send: outbox.Send,
         clock: Clock,
+        policies: Policies | None = None,
     ) -> None:
+        """Without `policies`, those that the settings name hold."""
         self._pool, self._clock = pool, clock
-        self._world = world_of(settings, keys, directory)
+        self._world = world_of(settings, keys, directory, policies)
         self._hold = timedelta(hours=settings.cases.hold_hours)
         self._send = with_point(send, "cases.after_produce")
 

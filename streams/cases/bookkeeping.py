@@ -15,9 +15,9 @@ from schemas.deaths import CaseChange, CaseChanged, CaseContent, CaseState
 from stores import known
 from stores.case_messages import thread_of
 from stores.cases import Decided
-from stores.mailbox import Letter
 from stores.proposals import PROPOSED, Proposal, pair
 from streams.cases import requests
+from streams.cases.changes import Change, Requested
 from streams.cases.content import assemble, death_day, decision_facts, same
 from streams.cases.duplicates import compare
 from streams.cases.holdings import Loaded, Touched, World
@@ -29,7 +29,7 @@ from streams.cases.model import (
     Notification,
     Report,
 )
-from streams.cases.notices import Change, Requested
+from streams.letters import Draft
 
 DUPLICATES: Final = "duplicates"
 _TICK: Final = timedelta(microseconds=1)
@@ -49,7 +49,7 @@ class Books:
     touched: Touched = field(default_factory=Touched)
     changes: list[Change] = field(default_factory=list)
     requested: list[Requested] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[Draft] = field(default_factory=list)
     _known: dict[tuple[str, date | None], Known] = field(default_factory=dict)
 
     # --- what holds ----------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Books:
             self.loaded.put_request(one)
             self.touched.requests.add(one.request_id)
             event = requests.event_of(one, content, directory, now=now)
-            self.requested.append((event, content, self.traceparent))
+            self.requested.append((event, content, self.traceparent, person))
         if before is not None and same(before.content, content):
             return None
         about = requests.persons_of(family)

@@ -23,10 +23,10 @@ from halyard.errors import TransientError
 from halyard.postgres import Connection, Pool
 from halyard.telemetry import new_traceparent
 from stores import (
+    audit,
     case_indications,
     case_messages,
     cases,
-    mailbox,
     outbox,
     proposals,
     report_requests,
@@ -38,6 +38,7 @@ from streams.cases import notices, outputs, prompts
 from streams.cases.bookkeeping import Books
 from streams.cases.holdings import Loaded, World, case_id_of, world_of
 from streams.cases.model import Notification
+from streams.letters import write as write_letters
 
 T = TypeVar("T")
 
@@ -138,14 +139,16 @@ async def write(books: Books) -> set[int]:
         connection,
         books.changes,
         books.requested,
-        directory=books.world.directory,
+        desk=books.world.desk,
         now=books.now,
         numbers={
             event.case_id: notices.numbers_of(books.family(books.root(event.case_id)))
-            for event, _, _ in books.requested
+            for event, _, _, _ in books.requested
         },
     )
-    await mailbox.add(connection, [*books.letters, *letters])
+    desk = books.world.desk
+    await write_letters(connection, [*books.letters, *letters], desk, books.now)
+    await audit.append(connection, outputs.ncmd_entries(books.changes, desk))
     return await outbox.add(
         connection,
         [

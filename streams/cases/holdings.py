@@ -10,6 +10,8 @@ from halyard import ids
 from halyard.nhs_number import NumberProfile, profile_for
 from halyard.privacy import Keys
 from halyard.settings import Settings
+from policies.desk import Desk, open_desk
+from policies.model import Policies, load_policies
 from stores.case_messages import Thread
 from stores.cases import Decided
 from stores.directory import Directory
@@ -54,13 +56,26 @@ class World:
     keys: Keys
     directory: Directory
     due_days: int  # of a report request
+    desk: Desk = field(compare=False)
     profiles: Profiles = field(default_factory=Profiles, compare=False)
 
 
-def world_of(settings: Settings, keys: Keys, directory: Directory) -> World:
-    """The world as it is configured."""
+def world_of(
+    settings: Settings,
+    keys: Keys,
+    directory: Directory,
+    policies: Policies | None = None,
+    *,
+    actor: str = "process:cases",
+) -> World:
+    """The world as it is configured; `actor` decides here. Raises `ConfigurationError` for sharing
+    policies that cannot be used.
+    """
     profiles = Profiles(ranges=profile_for(settings.profile))
-    return World(keys, directory, settings.cases.report_due_days, profiles)
+    if policies is None and settings.policies.directory is not None:
+        policies = load_policies(settings.policies.directory)
+    desk = open_desk(policies, directory, keys, actor)
+    return World(keys, directory, settings.cases.report_due_days, desk, profiles)
 
 
 def case_id_of(source: str, source_patient: str) -> uuid.UUID:

@@ -12,97 +12,33 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from connectors.fhir import corrections, letters
 from halyard.ids import derive
 from halyard.postgres import Connection
+from policies.desk import Desk
+from policies.ruling import Flow
 from schemas.deaths import (
-    CaseChanged,
     CaseContent,
     CaseState,
     Eligibility,
     FlagHistory,
-    ReportRequested,
     RequestState,
 )
-from stores import case_commands, known
+from stores import case_commands, held, known
 from stores.case_commands import Told
 from stores.directory import Directory
-from stores.mailbox import Letter
 from streams.cases import provenance
+from streams.cases.changes import Change, Requested, letter_of, letter_to, reviewer
 from streams.cases.content import QUESTIONED
+from streams.cases.ledger import Ledger
 from streams.cases.model import Family
-from streams.cases.requests import health_or_social_care
+from streams.letters import Draft, may_have_number
 
 HOUSEHOLD: Final = "household-child"
 _STANDS: Final = (Eligibility.IN_SCOPE, Eligibility.NEEDS_HUMAN)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A new version of a case, what the case said before, and its verified person (pseudonym).
-
-    `about`: every verified person of it; None while that is being looked up.
-    """
-
-    before: CaseContent | None
-    changed: CaseChanged
-    person: str | None
-    traceparent: str
-    about: frozenset[str] | None = frozenset()
-
-    def turns(self, state: CaseState) -> bool:
-        """Whether it is of this state from now on, and was not before."""
-        return (
-            self.changed.content.state is state
-            and self.before is not None
-            and self.before.state is not state
-        )
-
-    @property
-    def tree(self) -> list[uuid.UUID]:
-        """The case, and those that count in it."""
-        return [self.changed.case_id, *self.changed.content.absorbed]
-
-
-Requested = tuple[ReportRequested, CaseContent, str]
-"""A new version of a report request, the case that it is about as it stands, and its trace."""
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """What was told and must be taken back if it no longer holds."""
-
-    now: datetime
-    rows: dict[tuple[uuid.UUID, str, str], Told]
-    touched: set[tuple[uuid.UUID, str, str]] = field(default_factory=set)
-
-    def standing(self, kind: str, case_ids: Collection[uuid.UUID]) -> list[Told]:
-        """What was told of these cases and holds."""
-        return [
-            self.rows[key]
-            for key in sorted(self.rows)
-            if key[2] == kind and key[0] in case_ids and self.rows[key].withdrawn_at is None
-        ]
-
-    def put(self, kind: str, case_id: uuid.UUID, organisation: str, person: str | None) -> Told:
-        """It is told now, once more."""
-        before = self.rows.get((case_id, organisation, kind))
-        times = 1 if before is None else before.round + 1
-        return self._keep(Told(case_id, organisation, kind, times, person, self.now))
-
-    def withdraw(self, told: Told) -> None:
-        """It holds no more."""
-        self._keep(replace(told, withdrawn_at=self.now))
-
-    def _keep(self, told: Told) -> Told:
-        key = (told.case_id, told.organisation, told.kind)
-        self.rows[key] = told
-        self.touched.add(key)
-        return told
 
 
 async def tell(
@@ -110,33 +46,36 @@ async def tell(
     changes: Sequence[Change],
     requested: Sequence[Requested],
     *,
-    directory: Directory,
+    desk: Desk,
     now: datetime,
     numbers: Mapping[uuid.UUID, Sequence[str]],
-) -> list[Letter]:
-    """The letters that leave because of `changes` and `requested`. Keeps the note at the flags.
+) -> list[Draft]:
+    """The letters that are to leave because of `changes` and `requested`, as far as policies
+    permit it. Keeps the note at the flags.
     `numbers`: of each case that something is requested for, all that were said to be the child's.
 
     The caller holds the locks of the cases, has written their versions and requests, and adds the
     letters in the same transaction.
     """
+    directory = desk.directory
     written = [
         letter
         for one in requested
-        if (letter := _request_letter(one, directory, now, numbers.get(one[0].case_id, ())))
-        is not None
+        if (letter := _request_letter(one, desk, now, numbers.get(one[0].case_id, ()))) is not None
     ]
     if not changes:
         return written
     rows = await case_commands.told(connection, {one for each in changes for one in each.tree})
-    ledger = _Ledger(now, {(one.case_id, one.organisation, one.kind): one for one in rows})
+    ledger = Ledger(now, {(one.case_id, one.organisation, one.kind): one for one in rows})
     for change in changes:
         await _note(connection, change, now)
-        written.extend(_withdrawals(change, ledger, directory))
+        heard, unheard = await _heard(connection, change, ledger)
+        written.extend(_withdrawals(change, heard, unheard, ledger, directory))
         if change.turns(CaseState.VOIDED):
-            reached = await _reached(connection, change, ledger, directory)
-            written.extend(_voided_letters(change, reached, ledger, directory))
-        written.extend(_household_letters(change, ledger, directory))
+            await held.end_cases(connection, change.tree, now)
+            knowing, asked = await _reached(connection, change, ledger, directory)
+            written.extend(_voided_letters(change, heard | knowing, asked, ledger, directory))
+        written.extend(_household_letters(change, ledger, desk))
     await case_commands.save_told(connection, [ledger.rows[key] for key in sorted(ledger.touched)])
     return written
 
@@ -166,10 +105,10 @@ def numbers_of(family: Family) -> tuple[str, ...]:
 
 
 def _request_letter(
-    one: Requested, directory: Directory, now: datetime, numbers: Sequence[str]
-) -> Letter | None:
+    one: Requested, desk: Desk, now: datetime, numbers: Sequence[str]
+) -> Draft | None:
     """The letter to an agency that the hub knows; None if nobody can be written to, or need be."""
-    event, content, traceparent = one
+    event, content, traceparent, person = one
     if not event.agency:
         return None
     if event.state is RequestState.REQUESTED:
@@ -179,7 +118,10 @@ def _request_letter(
     else:
         return None
     letter_id = derive("letter", kind, str(event.event_id), event.agency)
-    with_number = health_or_social_care(event.agency, directory)
+    restricted = content.restricted
+    with_number = may_have_number(
+        desk, Flow.REPORT_REQUEST, event.agency, at=now, restricted=restricted
+    )
     body = letters.report_request(
         letter_id=letter_id,
         at=now,
@@ -188,10 +130,21 @@ def _request_letter(
         with_number=with_number,
         numbers=numbers,
     )
-    return _letter(letter_id, kind, event.agency, body, directory, now, event.case_id, traceparent)
+    directory = desk.directory
+    letter = letter_to(
+        letter_id, kind, event.agency, body, directory, now, event.case_id, traceparent
+    )
+    return Draft(
+        letter,
+        Flow.REPORT_REQUEST,
+        reviewer=reviewer(content, directory),
+        person=person,
+        restricted=restricted,
+        ends=event.request_id if event.state is RequestState.CANCELLED else None,
+    )
 
 
-def _household_letters(change: Change, ledger: _Ledger, directory: Directory) -> Iterator[Letter]:
+def _household_letters(change: Change, ledger: Ledger, desk: Desk) -> Iterator[Draft]:
     """Once for each case and authority, unless it was taken back meanwhile.
 
     Of a restricted child nobody is written to: it would tell where the child lived. A person does.
@@ -204,6 +157,7 @@ def _household_letters(change: Change, ledger: _Ledger, directory: Directory) ->
         or QUESTIONED in content.needs
     ):
         return
+    directory = desk.directory
     case_id, kind = change.changed.case_id, letters.HOUSEHOLD_CHECK
     household = [row for _, row in provenance.rows(content.facts, HOUSEHOLD)]
     asked = {one.organisation for one in ledger.standing(kind, [case_id])}
@@ -218,9 +172,9 @@ def _household_letters(change: Change, ledger: _Ledger, directory: Directory) ->
             case=change.changed,
             flags=[one for one in content.flags if one.authority == authority],
             household=household,
-            with_number=True,
+            with_number=may_have_number(desk, Flow.CASE_EVENT, authority, at=ledger.now),
         )
-        yield _letter_of(change, letter_id, kind, authority, body, directory, ledger.now)
+        yield letter_of(change, letter_id, kind, authority, body, directory, ledger.now)
 
 
 def _household_id(told: Told) -> uuid.UUID:
@@ -245,9 +199,31 @@ def _to_check(content: CaseContent, *, named: bool) -> set[str]:
     return asked
 
 
-def _withdrawals(change: Change, ledger: _Ledger, directory: Directory) -> Iterator[Letter]:
-    """What was told and is not so: a void, once the case stands again; a check of the household of
-    a child whom the case is not about. A void ends the checks by itself.
+async def _heard(
+    connection: Connection, change: Change, ledger: Ledger
+) -> tuple[set[str], set[str]]:
+    """Organisations that the mailbox has (or had) a letter for about the case, or one that counts
+    in it, in any version; and those whose void was still held as the case stands again: it ends.
+    """
+    tree = change.tree
+    if not change.turns(CaseState.VOIDED) and not any(key[0] in tree for key in ledger.rows):
+        return set(), set()
+    unheard: set[str] = set()
+    if change.changed.content.state is CaseState.OPEN:
+        unheard = await held.end_kind(connection, tree, letters.CASE_VOIDED, ledger.now)
+    return await case_commands.recipients(connection, tree), unheard
+
+
+def _withdrawals(
+    change: Change,
+    heard: Collection[str],
+    unheard: Collection[str],
+    ledger: Ledger,
+    directory: Directory,
+) -> Iterator[Draft]:
+    """What was told and is not so: a void, once the case stands again (unless it never left the
+    hub); a check of the household of a child whom the case is not about. A void ends the checks by
+    itself.
     """
     case_id, now = change.changed.case_id, ledger.now
     if change.turns(CaseState.VOIDED):
@@ -257,15 +233,22 @@ def _withdrawals(change: Change, ledger: _Ledger, directory: Directory) -> Itera
         return
     for told in ledger.standing(letters.CASE_VOIDED, change.tree):
         ledger.withdraw(told)
-        if told.case_id != case_id:
+        if told.case_id != case_id or told.organisation in unheard:
             continue
         kind = letters.CASE_REINSTATED
         letter_id = derive("letter", kind, str(change.changed.event_id), told.organisation)
         body = corrections.case_reinstated(
             letter_id=letter_id, at=now, organisation=told.organisation, case=change.changed
         )
-        yield _letter_of(
-            change, letter_id, kind, told.organisation, body, directory, now, acknowledged=True
+        yield letter_of(
+            change,
+            letter_id,
+            kind,
+            told.organisation,
+            body,
+            directory,
+            now,
+            corrects=told.organisation in heard,
         )
     for told in ledger.standing(letters.HOUSEHOLD_CHECK, change.tree):
         if told.person is None or change.about is None or told.person in change.about:
@@ -280,24 +263,30 @@ def _withdrawals(change: Change, ledger: _Ledger, directory: Directory) -> Itera
             case=change.changed,
             withdraws=_household_id(told),
         )
-        yield _letter_of(
-            change, letter_id, kind, told.organisation, body, directory, now, acknowledged=True
+        yield letter_of(
+            change,
+            letter_id,
+            kind,
+            told.organisation,
+            body,
+            directory,
+            now,
+            corrects=told.organisation in heard,
+            ends=_household_id(told),
         )
 
 
 async def _reached(
-    connection: Connection, change: Change, ledger: _Ledger, directory: Directory
-) -> set[str]:
-    """Organisations that got something of the case, or of one that counts in it, in any version:
-    those that the mailbox has (or had) a letter for, the panels, and the agencies that were asked.
-    When a person voided it, also those who told of it, as they do not know.
+    connection: Connection, change: Change, ledger: Ledger, directory: Directory
+) -> tuple[set[str], set[str]]:
+    """Beside those who had a letter of it: organisations that know of the case (its panels, and
+    when a person voided it also those who told of it, as they do not know that); and those to whom
+    something was to be said, which may have been held or denied.
     """
-    reached = await case_commands.recipients(connection, change.tree)
-    reached |= {key[1] for key in ledger.rows if key[0] in change.tree}
     panels, agencies = await case_commands.had(connection, change.tree)
-    panels = panels & directory.panels.keys()
-    reached |= agencies | {directory.panels[code].organisation for code in panels}
-    return reached | _tellers(change.changed.content)
+    knowing = {directory.panels[one].organisation for one in panels & directory.panels.keys()}
+    asked = agencies | {key[1] for key in ledger.rows if key[0] in change.tree}
+    return knowing | _tellers(change.changed.content), asked
 
 
 def _tellers(voided: CaseContent) -> set[str]:
@@ -309,10 +298,14 @@ def _tellers(voided: CaseContent) -> set[str]:
 
 
 def _voided_letters(
-    change: Change, reached: set[str], ledger: _Ledger, directory: Directory
-) -> Iterator[Letter]:
+    change: Change,
+    heard: Collection[str],
+    asked: Collection[str],
+    ledger: Ledger,
+    directory: Directory,
+) -> Iterator[Draft]:
     kind = letters.CASE_VOIDED
-    for organisation in sorted(reached):
+    for organisation in sorted({*heard, *asked}):
         for one in change.tree:  # one that leaves the tree later was not void
             ledger.put(kind, one, organisation, change.person)
         letter_id = derive("letter", kind, str(change.changed.event_id), organisation)
@@ -324,55 +317,7 @@ def _voided_letters(
             with_number=False,  # the tombstone has none; it is known by the case's id
             tracked=change.before.tracking if change.before is not None else (),
         )
-        yield _letter_of(
-            change, letter_id, kind, organisation, body, directory, ledger.now, acknowledged=True
+        corrects = organisation in heard
+        yield letter_of(
+            change, letter_id, kind, organisation, body, directory, ledger.now, corrects=corrects
         )
-
-
-def _letter_of(
-    change: Change,
-    letter_id: uuid.UUID,
-    kind: str,
-    organisation: str,
-    body: bytes,
-    directory: Directory,
-    now: datetime,
-    *,
-    acknowledged: bool = False,
-) -> Letter:
-    return _letter(
-        letter_id,
-        kind,
-        organisation,
-        body,
-        directory,
-        now,
-        change.changed.case_id,
-        change.traceparent,
-        needs_acknowledgement=acknowledged,
-    )
-
-
-def _letter(
-    letter_id: uuid.UUID,
-    kind: str,
-    organisation: str,
-    body: bytes,
-    directory: Directory,
-    now: datetime,
-    case_id: uuid.UUID,
-    traceparent: str,
-    *,
-    needs_acknowledgement: bool = False,
-) -> Letter:
-    return Letter(
-        letter_id=letter_id,
-        organisation=organisation,
-        kind=kind,
-        body=body,
-        created_at=now,
-        endpoint=directory.message_endpoint(organisation),
-        case_id=case_id,
-        needs_acknowledgement=needs_acknowledgement,
-        traceparent=traceparent,
-    )

@@ -16,7 +16,9 @@ from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import ProcessDied, Service, cancel_all
 from halyard.settings import Settings
+from policies.model import load_policies
 from schemas import topics
+from stores import bus_key
 from stores.directory import load_directory
 from streams.cases.agent import STAGE, CasesStage
 from streams.outbox_publisher import make_send
@@ -29,22 +31,28 @@ log = telemetry.get_logger()
 
 
 async def run(service: Service, settings: Settings) -> None:
-    """Run until `service.stopping`. Raises `ConfigurationError` for missing keys or directory."""
-    keys = load_keys(settings.security.secrets_file)
+    """Run until `service.stopping`. Raises `ConfigurationError` for missing keys or directory,
+    and for sharing policies that cannot be used.
+    """
+    keys = load_keys(settings.security)
     directory = load_directory(settings.directory_file)
+    policies = load_policies(settings.policies.directory)
     pool = make_pool(settings, name=STAGE, check=False)
     await pool.open()
     producer = make_producer(settings, client_id=f"halyard-{STAGE}")
     try:
         await producer.start()
         send = make_send(producer, settings)
-        stage = CasesStage(pool, keys, settings, directory, send, system_clock)
+        guard = bus_key.guard(pool, keys.bus_id)
+        stage = CasesStage(pool, keys, settings, directory, send, system_clock, policies)
         parts = [
             asyncio.ensure_future(
                 run_stage(
                     service,
                     settings,
-                    Stage(name=STAGE, group=STAGE, topics=TOPICS, process=stage.process),
+                    Stage(
+                        name=STAGE, group=STAGE, topics=TOPICS, process=stage.process, guard=guard
+                    ),
                     pool=pool,
                     producer=producer,
                 )

@@ -21,6 +21,7 @@ from connectors.fhir import letters
 from halyard.ids import derive
 from halyard.postgres import Connection, Pool, transaction
 from halyard.privacy import Keys
+from policies.ruling import Flow
 from schemas.deaths import DeathIndication, DeathNotified, DeathVerified
 from schemas.events import Identity
 from stores import known, prompts
@@ -31,6 +32,7 @@ from streams.cases.ages import under_18
 from streams.cases.content import last_day_of
 from streams.cases.facts import Facts
 from streams.cases.model import Indication, Known, Notification
+from streams.letters import Draft
 
 KEPT: Final = timedelta(days=400)
 """So long a prompt is kept that was answered or cancelled."""
@@ -60,7 +62,7 @@ class Prompted:
     """What leaves because of an indication; the person (pseudonym) and what its cases note."""
 
     decision: Decision
-    letters: tuple[Letter, ...] = ()
+    letters: tuple[Draft, ...] = ()
     indication: Indication | None = field(default=None, repr=False)
     person: str | None = None
 
@@ -168,7 +170,7 @@ async def on_indicated(
     after = _after(decision, verified, prompt, now, case_id)
     if after is not None:
         await prompts.save(connection, after, shared)
-    told: tuple[Letter, ...] = ()
+    told: tuple[Draft, ...] = ()
     if decision.action is Action.ASK and decision.organisation is not None:
         told = (_letter(verified, decision.organisation, directory, now, traceparent),)
     indication = Indication(
@@ -228,12 +230,12 @@ def _letter(
     directory: Directory,
     now: datetime,
     traceparent: str,
-) -> Letter:
+) -> Draft:
     """To a hospital by its own id of the patient, else by the verified number."""
     notified, identity = verified.notified, verified.identity
     own = notified.organisation == organisation and bool(notified.claim.local_id)
     letter_id = derive("letter", letters.DEATH_PROMPT, str(notified.event_id), organisation)
-    return Letter(
+    letter = Letter(
         letter_id=letter_id,
         organisation=organisation,
         kind=letters.DEATH_PROMPT,
@@ -248,6 +250,12 @@ def _letter(
         endpoint=directory.message_endpoint(organisation),
         about=notified.event_id,
         traceparent=traceparent,
+    )
+    return Draft(
+        letter,
+        Flow.REPORT_REQUEST,
+        person=None if identity is None else identity.person,
+        restricted=identity is not None and identity.restricted,
     )
 
 

@@ -14,12 +14,13 @@ from datetime import datetime
 
 from halyard import metrics, telemetry
 from halyard.postgres import Connection, Pool, transaction
+from policies.desk import Desk
 from schemas.events import Rung
-from stores import alerts, deliveries, delivery_rows, outbox
+from stores import alerts, audit, deliveries, delivery_rows, outbox
 from stores.alerts import AlertRow
+from stores.audit import AuditEntry
 from stores.deliveries import Delivery
-from stores.directory import Directory
-from streams.delivery.decisions import NO_ENDPOINT, Again, Complete, Decision, Park
+from streams.delivery.decisions import NO_ENDPOINT, Again, Complete, Decision, Keep, Park
 from streams.matching.receipts import receipt_entries
 
 SOURCE = "dispatcher"
@@ -30,11 +31,12 @@ log = telemetry.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One attempt that is over."""
+    """One attempt that is over; `denied`: a policy or a restriction stopped it before it left."""
 
     delivery: Delivery
     decision: Decision
     at: datetime
+    denied: AuditEntry | None = None
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Completed:
     first: list[tuple[AlertRow, datetime]] = field(default_factory=list)
 
 
-async def complete(pool: Pool, batch: Sequence[Finished], directory: Directory) -> Completed:
+async def complete(pool: Pool, batch: Sequence[Finished], desk: Desk) -> Completed:
     """Write down what became of `batch`, in one transaction.
 
     Doing it twice changes nothing more. Raises what `halyard.postgres.transaction` raises.
@@ -60,7 +62,7 @@ async def complete(pool: Pool, batch: Sequence[Finished], directory: Directory) 
         ):
             match finished.decision:
                 case Complete():
-                    await _delivered(connection, finished, directory, done)
+                    await _delivered(connection, finished, desk, done)
                 case Again(reason, after_seconds):
                     await deliveries.retry(
                         connection, finished.delivery, reason=reason, after_seconds=after_seconds
@@ -68,6 +70,12 @@ async def complete(pool: Pool, batch: Sequence[Finished], directory: Directory) 
                 case Park(reason):
                     parked = await deliveries.park(connection, finished.delivery, reason=reason)
                     done.more |= parked.more
+                case Keep(state, reason):
+                    kept = await deliveries.keep_back(
+                        connection, finished.delivery, state=state, reason=reason
+                    )
+                    done.more |= kept.more
+        await audit.append(connection, [one.denied for one in batch if one.denied is not None])
         # every alert's row is locked by now, so ids of one key follow its decisions
         done.lanes = await outbox.add(connection, done.entries)
         await _destinations(connection, batch, done)
@@ -86,7 +94,7 @@ async def complete(pool: Pool, batch: Sequence[Finished], directory: Directory) 
 
 
 async def _delivered(
-    connection: Connection, finished: Finished, directory: Directory, done: Completed
+    connection: Connection, finished: Finished, desk: Desk, done: Completed
 ) -> None:
     delivery = finished.delivery
     if delivery.kind == "alert":
@@ -97,10 +105,12 @@ async def _delivered(
         )
         if row is not None:
             entry, told = receipt_entries(
-                row, Rung.DELIVERED, at=finished.at, source=SOURCE, directory=directory
+                row, Rung.DELIVERED, at=finished.at, source=SOURCE, desk=desk
             )
             done.entries.append(entry)
-            await delivery_rows.add(connection, [told] if told else [])
+            if told is not None:
+                await delivery_rows.add(connection, [told.row])
+                await audit.append(connection, [told.entry])
             done.first.append((row, finished.at))
     marked = await deliveries.mark_delivered(connection, delivery.delivery_id)
     done.more |= marked.more
@@ -135,13 +145,18 @@ def _tell(finished: Finished) -> None:
             result, reason = "retry", why
         case Park(why):
             result, reason = "parked", why
+        case Keep(state, why):
+            result, reason = state, why
         case Complete():
             pass
     metrics.count("halyard_delivery_attempts_total", kind=delivery.kind, result=result)
     quiet = result == "delivered" or (
         reason == NO_ENDPOINT and deliveries.is_unaddressed(delivery.destination)
     )
-    (log.info if quiet else log.warning)(
+    kept = isinstance(finished.decision, Keep)
+    # an authority that is not told protects nobody: an error, whoever wrote the policy
+    severe = kept and delivery.kind == "alert"
+    (log.info if quiet else log.error if severe else log.warning)(
         f"delivery_{result}",
         delivery_id=str(delivery.delivery_id),
         alert_id=str(delivery.alert_id),

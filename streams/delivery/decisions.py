@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from connectors.sending import Delivered, Refused, Result, Retry
 from halyard.settings import DeliverySettings
@@ -45,7 +45,15 @@ class Park:
     reason: str
 
 
-Decision = Complete | Again | Park
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A policy keeps it back before it leaves: a person decides (held), or it is refused."""
+
+    state: Literal["held", "refused"]
+    reason: str
+
+
+Decision = Complete | Again | Park | Keep
 
 
 def decide(

@@ -18,17 +18,20 @@ from typing import Any
 import orjson
 
 from connectors.sending import Message, Result, Retry, Sender, Target
-from halyard import faults, metrics, telemetry
+from halyard import faults, telemetry
 from halyard.clock import Clock
 from halyard.errors import HalyardError, PermanentError, TransientError
 from halyard.kafka import Record
 from halyard.postgres import Pool
 from halyard.settings import DeliverySettings
+from policies.desk import Desk
 from stores import deliveries, outbox
 from stores.deliveries import Delivery
-from stores.directory import Directory
+from streams.delivery import gauges
+from streams.delivery.checking import Stopped, check
 from streams.delivery.completion import Finished, complete
-from streams.delivery.decisions import NO_ENDPOINT, Random, decide
+from streams.delivery.decisions import NO_ENDPOINT, Keep, Random, decide
+from streams.delivery.reconsidering import reconsider
 from streams.outbox_publisher import sweep_forever
 
 _COMPLETE_AT_ONCE = 64
@@ -56,8 +59,8 @@ class Dispatcher:
         webhooks: Sender,
         hl7: Sender,
         send: outbox.Send,
-        directory: Directory,
-        secrets: Mapping[str, str],
+        desk: Desk,
+        secrets: Mapping[str, str | tuple[str, ...]],
         settings: DeliverySettings,
         clock: Clock,
         random: Random,
@@ -67,7 +70,8 @@ class Dispatcher:
         self._webhooks = webhooks
         self._hl7 = hl7
         self._produce = send
-        self._directory = directory
+        self._desk = desk
+        self._directory = desk.directory
         self._secrets = secrets
         self._settings = settings
         self._clock = clock
@@ -195,7 +199,12 @@ class Dispatcher:
     async def _attempt(self, delivery: Delivery) -> None:
         result: Result
         try:
-            result = await self._send(delivery)
+            checked = check(delivery, self._desk, self._clock())
+            if isinstance(checked, Stopped):
+                kept = Keep(checked.state, checked.reason)
+                self._over(Finished(delivery, kept, self._clock(), checked.entry))
+                return
+            result = await self._send(delivery, checked.body)
             faults.point("dispatcher.after_send")
         except Exception as error:
             # One row that cannot be sent must not stop the others: it backs off alone
@@ -204,12 +213,15 @@ class Dispatcher:
         decision = decide(
             result, attempts=delivery.attempts, settings=self._settings, random=self._random
         )
-        self._busy[delivery.destination] -= 1
-        self._finished.put_nowait(Finished(delivery, decision, self._clock()))
+        self._over(Finished(delivery, decision, self._clock()))
+
+    def _over(self, finished: Finished) -> None:
+        self._busy[finished.delivery.destination] -= 1
+        self._finished.put_nowait(finished)
         if self._more_waits:
             self.hint()
 
-    async def _send(self, delivery: Delivery) -> Result:
+    async def _send(self, delivery: Delivery, body: bytes) -> Result:
         if deliveries.is_unaddressed(delivery.destination):
             # Nothing to send to yet: it waits alone, until `_readdress` finds it an endpoint
             return Retry(NO_ENDPOINT, destination_down=False)
@@ -231,8 +243,8 @@ class Dispatcher:
             Message(
                 delivery_id=delivery.delivery_id,
                 event=delivery.kind,
-                version=payload_version(delivery.body),
-                body=delivery.body,
+                version=payload_version(body),
+                body=body,
                 traceparent=delivery.traceparent,
             ),
         )
@@ -249,7 +261,7 @@ class Dispatcher:
     async def _complete(self, batch: Sequence[Finished]) -> None:
         while True:
             try:
-                completed = await complete(self._pool, batch, self._directory)
+                completed = await complete(self._pool, batch, self._desk)
                 faults.point("dispatcher.after_commit")
                 break
             except TransientError as error:
@@ -308,26 +320,13 @@ class Dispatcher:
         while True:
             try:
                 await self._readdress()
-                waiting = await deliveries.waiting_for_a_person(self._pool)
-                metrics.gauge("halyard_delivery_parked", waiting.parked)
-                metrics.gauge("halyard_delivery_without_endpoint", waiting.unaddressed)
-                metrics.gauge(
-                    "halyard_delivery_oldest_seconds", await deliveries.oldest_seconds(self._pool)
-                )
-                paused = set(await deliveries.paused(self._pool))
-                for destination in shown | paused:
-                    metrics.gauge(
-                        "halyard_delivery_breaker_open",
-                        int(destination in paused),
-                        destination=destination,
-                    )
-                shown |= paused
+                shown |= await gauges.show(self._pool, shown)
             except TransientError as error:
                 log.warning("gauges_failed", reason=telemetry.describe(error))
             await asyncio.sleep(_SHOW_SECONDS)
 
     async def _readdress(self) -> None:
-        """Rows from before an authority had an endpoint go to the one that it has now."""
+        """Rows from before a receiver had an endpoint go to the one that it has now."""
         registered = {
             unaddressed: endpoint
             for authority in self._directory.authorities.values()
@@ -340,6 +339,12 @@ class Dispatcher:
             )
             if endpoint is not None
         }
+        registered |= {
+            f"{deliveries.UNADDRESSED_CALDICOTT}{code}": endpoint
+            for code, endpoint in self._directory.caldicott_endpoints().items()
+        }
+        if count := await reconsider(self._pool, self._desk, self._clock()):
+            log.info("deliveries_reconsidered", count=count)
         if count := await deliveries.readdress(self._pool, registered):
             log.info("deliveries_addressed", count=count)
             self.hint()

@@ -53,7 +53,7 @@ class LetterPusher:
     pool: Pool
     webhooks: Sender
     directory: Directory
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str | tuple[str, ...]]
     settings: DeliverySettings
     keep_days: int
     random: Random

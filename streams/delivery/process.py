@@ -16,11 +16,14 @@ from halyard import telemetry
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
 from halyard.kafka import Record, make_producer
+from halyard.outbound import Outbound
 from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import Service
 from halyard.settings import Profile, Settings
-from stores import outbox
+from policies.desk import Desk
+from policies.model import load_policies
+from stores import bus_key, outbox
 from stores.directory import Directory, load_directory
 from streams.delivery.dispatcher import Dispatcher
 from streams.delivery.letters import AT_ONCE, LetterPusher
@@ -46,8 +49,9 @@ async def run(service: Service, settings: Settings) -> None:
     lease is too short for an attempt.
     """
     delivery = settings.delivery
-    keys = load_keys(settings.security.secrets_file)
+    keys = load_keys(settings.security)
     directory = load_directory(settings.directory_file)
+    desk = Desk(load_policies(settings.policies.directory), directory, keys, "process:dispatcher")
     longest = delivery.timeout_seconds
     if any(endpoint.mllp for endpoint in directory.endpoints.values()):
         longest = max(longest, delivery.mllp_timeout_seconds)
@@ -62,7 +66,11 @@ async def run(service: Service, settings: Settings) -> None:
                 f"Endpoint {endpoint.name} is signed with secret {endpoint.secret}, which the "
                 "secrets file does not have under [webhook]; add it there."
             )
-    check_listeners(directory, production=settings.profile is Profile.PRODUCTION)
+    production = settings.profile is Profile.PRODUCTION
+    outbound = Outbound.of(settings)
+    for endpoint in directory.endpoints.values():
+        outbound.check_url(endpoint.url, f"Endpoint {endpoint.name}", production=production)
+    check_listeners(directory, production=production)
     tls = client_tls(delivery.mllp_ca_file, delivery.mllp_certificate_file, delivery.mllp_key_file)
     pool = make_pool(settings, name="dispatcher", size=max(_POOL, settings.database.pool_size))
     letters_pool = make_pool(settings, name="letters", size=_LETTERS_POOL)
@@ -70,23 +78,29 @@ async def run(service: Service, settings: Settings) -> None:
     await letters_pool.open()
     url = settings.database.url.get_secret_value()
     try:
+        service.spawn(bus_key.watch(bus_key.guard(pool, keys.bus_id)), name="bus-key")
         async with (
             _late_send(settings) as send,
             WebhookSender(
                 system_clock,
                 timeout_seconds=delivery.timeout_seconds,
                 max_connections=delivery.concurrency,
+                outbound=outbound,
             ) as webhooks,
             Hl7v2Sender(
                 timeout_seconds=delivery.mllp_timeout_seconds,
                 connections=delivery.mllp_connections,
                 idle_seconds=delivery.mllp_idle_seconds,
                 facility=delivery.mllp_facility,
-                production=settings.profile is Profile.PRODUCTION,
+                production=production,
                 tls=tls,
+                outbound=outbound,
             ) as hl7,
             WebhookSender(
-                system_clock, timeout_seconds=delivery.timeout_seconds, max_connections=AT_ONCE
+                system_clock,
+                timeout_seconds=delivery.timeout_seconds,
+                max_connections=AT_ONCE,
+                outbound=outbound,
             ) as letter_hooks,
         ):
             dispatcher = Dispatcher(
@@ -94,7 +108,7 @@ async def run(service: Service, settings: Settings) -> None:
                 webhooks=webhooks,
                 hl7=hl7,
                 send=send,
-                directory=directory,
+                desk=desk,
                 secrets=keys.webhook,
                 settings=delivery,
                 clock=system_clock,
@@ -138,6 +152,12 @@ def check_listeners(directory: Directory, *, production: bool) -> None:
                     f"Endpoint {name} of authority {authority.gss} is an HL7 v2 listener; alerts "
                     "go to webhooks only: give an https:// address."
                 )
+    for code, name in directory.caldicott_endpoints().items():
+        if directory.endpoints[name].mllp:
+            raise ConfigurationError(
+                f"Endpoint {name} of {code} is an HL7 v2 listener; notices of accesses go to "
+                "webhooks only: give an https:// address."
+            )
     receivers = [
         *((code, one.message_endpoint) for code, one in directory.hospitals.items()),
         *((code, one.message_endpoint) for code, one in directory.authorities.items()),

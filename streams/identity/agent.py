@@ -133,15 +133,15 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
     }
     flagging = [evidence[event.event_id] for event in events if isinstance(event, FlagSubmitted)]
     attended = [event for event in events if isinstance(event, AttendanceReported)]
-    retired = [event.merged_person for event in attended if event.merged_person is not None]
+    retired = [event.merged_patient for event in attended if event.merged_patient is not None]
     return Seeds(
-        keys=frozenset([*(event.source_person for event in events), *retired]),
+        keys=frozenset([*(event.source_patient for event in events), *retired]),
         visits=frozenset(event.visit_id for event in attended),
-        mothers=frozenset(event.source_person for event in attended if is_birth(event)),
+        mothers=frozenset(event.source_patient for event in attended if is_birth(event)),
         named=frozenset(
             [
                 *retired,
-                *(one.source_person for one in attended if is_merge(one) or hides_place(one)),
+                *(one.source_patient for one in attended if is_merge(one) or hides_place(one)),
             ]
         ),
         numbers=frozenset(

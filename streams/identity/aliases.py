@@ -81,9 +81,9 @@ class Aliases:
         return key if last is None else last.surviving_key
 
     def key_of(self, event: Reported) -> str:
-        """The source person under whom an event is decided."""
+        """The source patient under whom an event is decided."""
         last = self._of(event)
-        return event.source_person if last is None else last.surviving_key
+        return event.source_patient if last is None else last.surviving_key
 
     def patient_of(self, event: Reported) -> str:
         """The source patient whom an event's visit is of."""
@@ -94,4 +94,4 @@ class Aliases:
         # A placeholder (UNKNOWN) is nobody's id: no merge gives its next bearer to a patient
         if not self._by_retired or (event.claim and shared_local_id(event.claim.local_id)):
             return None
-        return self.last(event.source_person)
+        return self.last(event.source_patient)

@@ -1,6 +1,6 @@
 """Between the ledger and PostgreSQL: locks, loading, writing. One transaction, the caller's.
 
-Locks (correctness rules 1, 6, 10) are advisory and named: ``key:`` a source person, ``ivisit:`` a
+Locks (correctness rules 1, 6, 10) are advisory and named: ``key:`` a source patient, ``ivisit:`` a
 visit, ``tok:`` a person's pseudonym, or family name + birth date. Both sides of every race take
 them before they load: an arrival those of its number and demographics, a flag the same, a release
 those of everything it may touch. What may be touched is read first without locks; if the load

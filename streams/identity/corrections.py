@@ -54,7 +54,7 @@ def follow_merge(ledger: Ledger, row: ClaimRow, person: KnownPerson) -> None:
     named = any(
         one.person == person.person
         and names_person(ledger, one)
-        and _event(ledger, one).source_person != event.source_person
+        and _event(ledger, one).source_patient != event.source_patient
         for one in ledger.of_key(row.key)
     )
     merged = [one for one in aliases.merges() if aliases.survivor(one.retired_key) == row.key]
@@ -86,7 +86,7 @@ def _corrects(ledger: Ledger, one: ClaimRow, row: ClaimRow) -> bool:
     if one.visit_id != row.visit_id:
         return False
     word, event = _event(ledger, one), _event(ledger, row)
-    if word.source_person != event.source_person or about_person(word) or is_birth(word):
+    if word.source_patient != event.source_patient or about_person(word) or is_birth(word):
         return False
     return _order(word) >= _order(event) and names_person(ledger, one)
 

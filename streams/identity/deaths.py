@@ -28,7 +28,7 @@ def take(ledger: Ledger, event: Death, traceparent: str) -> None:
     evidence = ledger.weigh(event)
     row = ClaimRow(
         reported_event_id=event.event_id,
-        key=event.source_person,
+        key=event.source_patient,
         event_kind="death" if isinstance(event, DeathNotified) else "report",
         visit_id=None,
         state=ClaimState.WAITING,

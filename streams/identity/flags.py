@@ -72,7 +72,7 @@ def take(ledger: Ledger, event: FlagSubmitted, traceparent: str, *, line_taken: 
     evidence = ledger.weigh(event)
     row = ClaimRow(
         reported_event_id=event.event_id,
-        key=event.source_person,
+        key=event.source_patient,
         event_kind="flag",
         visit_id=None,
         state=ClaimState.WAITING,

@@ -31,16 +31,16 @@ def merge_of(event: AttendanceReported) -> Merge | None:
 
     A placeholder local id (UNKNOWN) is nobody's: what is merged into it is not followed.
     """
-    retired, patient = event.merged_person, event.merged_patient
-    if retired is None or patient is None or retired == event.source_person:
+    retired = event.merged_patient
+    if retired is None or retired == event.source_patient:
         return None
     if shared_local_id(event.claim.local_id):
         return None
     message = event.message_at.utc if event.message_at else event.received_at
     return Merge(
         retired_key=retired,
-        retired_patient=patient,
-        surviving_key=event.source_person,
+        retired_patient=retired,
+        surviving_key=event.source_patient,
         surviving_patient=event.source_patient,
         recorded_at=event.recorded_at.utc if event.recorded_at else message,
         message_at=message,
@@ -204,7 +204,7 @@ def _judge(ledger: Ledger, key: str) -> None:
         retired: set[str | None] = set()
         others: set[str | None] = set()
         for one in verified:
-            mine = ledger.event(one).source_person == merged.merged_person
+            mine = ledger.event(one).source_patient == merged.merged_patient
             (retired if mine else others).add(one.person)
         # which of the two ids an emptied event came under is known no longer
         conflict = bool(before or (retired and others)) and len(before | retired | others) > 1

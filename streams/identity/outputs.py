@@ -163,7 +163,8 @@ def unresolved_entry(row: ClaimRow, event: Reported, at: datetime) -> Entry:
         rule=row.rule,
         decided_at=at,
     )
-    return _entry(topics.IDENTITY_UNRESOLVED, row.key, body, event_id, row.traceparent, at)
+    key = event.source_person
+    return _entry(topics.IDENTITY_UNRESOLVED, key, body, event_id, row.traceparent, at)
 
 
 def worklist_entry(row: ClaimRow, event: Reported, at: datetime) -> WorklistEntry:

@@ -9,6 +9,7 @@ from halyard.privacy import load_keys
 from halyard.service import Service
 from halyard.settings import Settings
 from schemas import topics
+from stores import bus_key
 from stores.directory import load_directory
 from streams.identity.agent import STAGE, IdentityStage
 from streams.outbox_publisher import make_send
@@ -25,7 +26,7 @@ TOPICS = (
 
 async def run(service: Service, settings: Settings) -> None:
     """Run until `service.stopping`. Raises `ConfigurationError` for missing keys or directory."""
-    keys = load_keys(settings.security.secrets_file)
+    keys = load_keys(settings.security)
     directory = load_directory(settings.directory_file)
     pool = make_pool(settings, name=STAGE, check=False)
     await pool.open()
@@ -33,11 +34,12 @@ async def run(service: Service, settings: Settings) -> None:
     try:
         await producer.start()
         send = make_send(producer, settings)
+        guard = bus_key.guard(pool, keys.bus_id)
         stage = IdentityStage(pool, keys, settings, directory, send, system_clock)
         await run_stage(
             service,
             settings,
-            Stage(name=STAGE, group=STAGE, topics=TOPICS, process=stage.process),
+            Stage(name=STAGE, group=STAGE, topics=TOPICS, process=stage.process, guard=guard),
             pool=pool,
             producer=producer,
         )

@@ -1,4 +1,4 @@
-"""The matching stage: arrivals and flags in, alerts out, one transaction a batch.
+"""The matching stage: arrivals, flags, looks in, alerts and notices out, one transaction a batch.
 
 In this order (DESIGN §8; correctness rules 1, 2, 5): take what is new, lock visits and records,
 read whom they name, lock persons — every lock before any load —, load, decide, write state and
@@ -21,20 +21,27 @@ from halyard.postgres import Connection, Pool
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import get_logger, new_traceparent
+from policies.desk import open_desk
+from policies.model import Policies
 from schemas import codec
+from schemas.accesses import AccessRecorded
 from schemas.events import Assertion, AttendanceVerified, FlagVerified
-from stores import alerts, delivery_rows, flags, inbox, outbox, visits
+from stores import alerts, audit, delivery_rows, flags, identities, inbox, outbox, visits
 from stores.directory import Directory
 from stores.flags import FlagEvent
 from stores.visits import VisitEvent
+from streams.matching import accesses as access_rules
 from streams.matching import flags as flag_rules
+from streams.matching import shares
 from streams.matching import visit as visit_rules
 from streams.matching.alerts import Change, reconcile
 from streams.matching.desired import Deciding, PersonState
+from streams.matching.disclosing import Disclosed
 from streams.matching.notices import notices
 from streams.outbox_publisher import with_point
 
 STAGE = "matching"
+_Taken = AttendanceVerified | FlagVerified | AccessRecorded
 log = get_logger()
 
 
@@ -47,6 +54,7 @@ class _Batch:
     visit_traces: dict[uuid.UUID, str] = field(default_factory=dict)
     person_traces: dict[str, str] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)  # source patients whose place is hidden
+    looks: list[tuple[AccessRecorded, str]] = field(default_factory=list)
 
     def trace(self, person: str, visit_ids: Iterable[uuid.UUID]) -> str | None:
         """The trace of the latest event of this batch that touched the visits, else the person."""
@@ -55,7 +63,7 @@ class _Batch:
 
 
 class MatchingStage:
-    """Processes batches of verified attendances and flags; holds no state between them."""
+    """Processes batches of verified attendances and flags, and of looks; holds no state between."""
 
     def __init__(
         self,
@@ -65,16 +73,19 @@ class MatchingStage:
         directory: Directory,
         send: outbox.Send,
         clock: Clock,
+        policies: Policies | None = None,
     ) -> None:
+        """Without `policies`, the package's own hold."""
         self._pool, self._keys, self._settings = pool, keys, settings
         self._directory, self._clock = directory, clock
+        self._desk = open_desk(policies, directory, keys, f"process:{STAGE}")
         self._send = with_point(send, "matching.after_produce")
 
     async def process(self, batch: Sequence[Incoming]) -> None:
         """Take `batch` whole, or nothing of it.
 
         Raises `TransientError` for what passes by itself, `ContractError` for a record that is
-        not a verified attendance or flag.
+        not a verified attendance, flag or look.
         """
         decoded = {event.event_id: (event, trace) for event, trace in map(_decoded, batch)}
         async with postgres.transaction(self._pool) as connection:
@@ -92,11 +103,29 @@ class MatchingStage:
         persons = await _locked_persons(connection, batch)
         await _fold_flags(connection, batch, now)
         await _fold_visits(connection, batch, now)
-        changes = await self._decide(connection, persons, batch, now)
-        return await self._write(connection, changes, now)
+        looked_at = {event.person for event, _ in batch.looks}
+        restricted = await identities.restricted(connection, persons | looked_at)
+        changes = await self._decide(connection, persons, restricted, batch, now)
+        lanes = await self._write(connection, changes, now)
+        told = [
+            *await access_rules.hidden_anew(connection, restricted, self._desk, now=now),
+            *await access_rules.notices_of(
+                connection, batch.looks, restricted, self._desk, now=now
+            ),
+        ]
+        for one in told:
+            _say_kept_back(one)
+        await delivery_rows.add(connection, [one.row for one in told])
+        await audit.append(connection, [one.entry for one in told])
+        return lanes
 
     async def _decide(
-        self, connection: Connection, persons: set[str], batch: _Batch, now: datetime
+        self,
+        connection: Connection,
+        persons: set[str],
+        restricted: set[str],
+        batch: _Batch,
+        now: datetime,
     ) -> list[Change]:
         held = await alerts.lock_for_persons(connection, persons)
         known_flags = await flags.of_persons(connection, persons)
@@ -124,6 +153,7 @@ class MatchingStage:
                 ),
                 flags=tuple(one for one in known_flags if one.person == person),
                 alerts=own,
+                restricted=person in restricted,
             )
             changes.extend(reconcile(state, deciding))
         return changes
@@ -135,13 +165,13 @@ class MatchingStage:
         hidden = [change.row.alert_id for change in changes if change.became_restricted]
         await delivery_rows.drop_unsent(connection, hidden, now)
         entries: list[outbox.Entry] = []
-        deliveries: list[delivery_rows.DeliveryRow] = []
+        told_of: list[Disclosed] = []
         for change in changes:
             if change.change is None:
                 continue
-            told = notices(change, self._directory)
+            told = notices(change, self._desk)
             entries.append(told.entry)
-            deliveries.extend(told.deliveries)
+            told_of.extend(told.disclosed)
             metrics.count("halyard_alert_changes_total", change=change.change.value)
             log.info(
                 "alert_changed",
@@ -157,22 +187,46 @@ class MatchingStage:
                     authority=change.row.authority,
                     restricted=change.row.restricted,
                 )
-        await delivery_rows.add(connection, deliveries)
+        for one in told_of:
+            _say_kept_back(one)
+        await delivery_rows.add(connection, [one.row for one in told_of])
+        await audit.append(connection, [one.entry for one in told_of])
+        await shares.follow(connection, [change.row for change in changes], self._desk, now=now)
         return await outbox.add(connection, entries)
 
 
-def _decoded(incoming: Incoming) -> tuple[AttendanceVerified | FlagVerified, str]:
+def _say_kept_back(one: Disclosed) -> None:
+    if one.asked.permitted:
+        return
+    row = one.row
+    # an authority that is not told protects nobody: an error, whoever wrote the policy
+    (log.error if row.kind == "alert" and not one.asked.held else log.warning)(
+        "delivery_held" if one.asked.held else "delivery_denied",
+        alert_id=str(row.alert_id),
+        version=row.version,
+        kind=row.kind,
+        recipient=row.recipient,
+        policy=row.policy,
+        policy_version=row.policy_version,
+        rule=one.asked.ruling.rule,
+    )
+
+
+def _decoded(incoming: Incoming) -> tuple[_Taken, str]:
     event = codec.decode(incoming.value)
-    if not isinstance(event, (AttendanceVerified, FlagVerified)):
+    if not isinstance(event, (AttendanceVerified, FlagVerified, AccessRecorded)):
         raise ContractError(
             f"{incoming.topic} holds {type(event).__name__}, which matching does not take."
         )
     return event, header(incoming.headers, TRACEPARENT) or new_traceparent()
 
 
-def _sorted_out(fresh: Iterable[tuple[AttendanceVerified | FlagVerified, str]]) -> _Batch:
+def _sorted_out(fresh: Iterable[tuple[_Taken, str]]) -> _Batch:
     batch = _Batch()
     for event, trace in fresh:
+        if isinstance(event, AccessRecorded):
+            batch.looks.append((event, trace))
+            continue
         batch.person_traces[event.identity.person] = trace
         if isinstance(event, AttendanceVerified):
             if event.kind in visit_rules.OF_NO_VISIT:
@@ -260,7 +314,8 @@ async def _locked_persons(connection: Connection, batch: _Batch) -> set[str]:
     if record_ids:
         stored = await flags.persons_of_events(connection, record_ids)
         named.update(person for person, _ in stored.values())
-    await postgres.lock(connection, {f"person:{one}" for one in named})
+    looked_at = {event.person for event, _ in batch.looks}
+    await postgres.lock(connection, {f"person:{one}" for one in named | looked_at})
     return named
 
 

@@ -27,6 +27,9 @@ CONTEXT_FOR = timedelta(hours=48)
 """How long after an arrival a changed call-back contact or count of earlier attendances alone
 makes a new version, or what a flag says beside being active (its end, ended ones);
 later it is only carried along."""
+RAISED_FOR = timedelta(days=365)
+"""How long after an arrival an alert is still raised. An older one had its alert, if it called for
+one, and that may have ended since (`stores.retention`: after 366 days at least)."""
 CORRECTED_FOR = timedelta(days=30)
 """How long after an arrival a plan that is gone still withdraws its alert."""
 
@@ -46,9 +49,7 @@ def reconcile(state: PersonState, deciding: Deciding) -> list[Change]:
     """The changes that make the alerts of `state` what they should be, in a stable order."""
     state = replace(state, visits=tuple(visit.about(state.person) for visit in state.visits))
     episodes = group(visit for visit in state.visits if visit.person == state.person)
-    restricted = any(flag.restricted for flag in state.flags) or any(
-        visit.restricted for visit in state.visits if visit.person == state.person
-    )
+    restricted = state.restricted
     flags: dict[str, list[Flag]] = defaultdict(list)
     for flag in state.flags:
         flags[flag.authority].append(flag)
@@ -130,6 +131,8 @@ def _meet(
     numbers = phones(flags, deciding.directory, desired.authority)
     trace = deciding.trace(state.person, visit_ids)
     if before is None:
+        if now - episode.received_at > RAISED_FOR:
+            return None
         traceparent = trace or ""
         alert_id = _id(state.person, desired.authority, episode.source_patient, visit_ids[0])
         rule = _why_raised(episode, flags)

@@ -22,13 +22,15 @@ from streams.matching.episodes import Episode
 @dataclass(frozen=True, slots=True)
 class PersonState:
     """All that is known of one person: the visits that name them (and those of their alerts,
-    whomever they name now), their flags of all authorities, their alerts of all states.
+    whomever they name now), their flags of all authorities, their alerts of all states; and whether
+    they are restricted, by whatever is known of them.
     """
 
     person: str
     visits: tuple[Visit, ...]
     flags: tuple[Flag, ...]
     alerts: tuple[AlertRow, ...]
+    restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

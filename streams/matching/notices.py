@@ -1,17 +1,20 @@
-"""Who is told of a change: the event for subscribers and the rows for the dispatcher (pure)."""
+"""Who is told of a change: the event for subscribers, the rows for the dispatcher, and what the
+audit chain keeps of them (pure).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from halyard.kafka import Record, cloudevent_headers
+from policies.desk import Desk
 from schemas import codec
 from schemas.events import AlertChange
 from stores.delivery_rows import DeliveryRow
-from stores.directory import Directory
 from stores.outbox import Entry
 from streams.matching import payload
 from streams.matching.alerts import Change
+from streams.matching.disclosing import Disclosed, disclosed
 
 TOPIC = "safeguarding.alert.changed.v1"
 
@@ -23,8 +26,13 @@ class Notices:
     """
 
     entry: Entry
-    deliveries: tuple[DeliveryRow, ...]
+    disclosed: tuple[Disclosed, ...]
     unreachable: bool
+
+    @property
+    def deliveries(self) -> tuple[DeliveryRow, ...]:
+        """The rows to write, in order."""
+        return tuple(one.row for one in self.disclosed)
 
 
 def no_endpoint(authority: str, *, restricted: bool) -> str:
@@ -32,15 +40,15 @@ def no_endpoint(authority: str, *, restricted: bool) -> str:
     return f"none-restricted:{authority}" if restricted else f"none:{authority}"
 
 
-def notices(change: Change, directory: Directory) -> Notices:
-    """What `change` (which has a kind) makes leave the hub.
+def notices(change: Change, desk: Desk) -> Notices:
+    """What `change` (which has a kind) makes leave the hub, as the policies of `desk` say.
 
     The authority hears of every version; a restricted person's goes only to the contact that it
     registered for restricted people. Without an endpoint the row waits until there is one. The
     hospital's safeguarding contact hears that a match began or was withdrawn, and of restricted
     people nothing.
     """
-    row, event = change.row, change.row.content
+    row, event, directory = change.row, change.row.content, desk.directory
     entry = Entry(
         Record(
             TOPIC,
@@ -57,20 +65,26 @@ def notices(change: Change, directory: Directory) -> Notices:
         event.event_id,
     )
 
-    def row_for(destination: str, kind: str, body: bytes) -> DeliveryRow:
-        return DeliveryRow(
+    def told(destination: str, kind: str, body: payload.Members) -> Disclosed:
+        to_authority = kind == "alert"
+        draft = DeliveryRow(
             destination=destination,
             alert_id=row.alert_id,
             version=row.version,
             round=row.round,
             kind=kind,
-            body=body,
+            body=b"",
             event_id=event.event_id,
             traceparent=change.traceparent,
             due_at=event.changed_at,
+            recipient=row.authority if to_authority else row.hospital,
+            reviewer=row.hospital if to_authority else row.authority,
+            person=row.person,
+            restricted=row.restricted,
         )
+        return disclosed(desk, draft, body)
 
-    deliveries: list[DeliveryRow] = []
+    deliveries: list[Disclosed] = []
     authority = directory.authorities.get(row.authority)
     endpoint = None
     if authority is not None:
@@ -80,7 +94,7 @@ def notices(change: Change, directory: Directory) -> Notices:
     if row.restricted and hospital is not None:
         callback = (hospital.callback_name, hospital.callback_phone)
     deliveries.append(
-        row_for(
+        told(
             endpoint or no_endpoint(row.authority, restricted=row.restricted),
             "alert",
             payload.alert_body(event, directory, callback=callback),
@@ -93,5 +107,5 @@ def notices(change: Change, directory: Directory) -> Notices:
         and not row.restricted
     ):
         body = payload.match_body(event, directory, phones=change.phones)
-        deliveries.append(row_for(hospital.contact_endpoint, "match", body))
+        deliveries.append(told(hospital.contact_endpoint, "match", body))
     return Notices(entry, tuple(deliveries), unreachable=endpoint is None)

@@ -3,6 +3,8 @@
 JSON in UTF-8 with sorted keys: the same facts always give the same bytes. Times are ISO 8601,
 the hub's own in UTC (``…Z``), an arrival with the offset its hospital meant. A field that is not
 known, or that this recipient may not see, is null; fields are only ever added within a version.
+What a body says is composed here; what of it leaves, a sharing policy decides
+(`streams.matching.disclosing`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ _OF_MATCH = frozenset(
     {"state", "arrived_at", "repeated_hour", "department", "departed_at", "birth"}
 )
 
+Members = dict[str, Any]
+
 WITHHELD = "withheld"
 """In place of a restricted person's hospital, where version 1 promises a text."""
 
@@ -33,7 +37,7 @@ def alert_body(
     directory: Directory,
     *,
     callback: tuple[str | None, str | None] | None = None,
-) -> bytes:
+) -> Members:
     """What the authority is told: who, where, why, and whom to ring.
 
     `callback` (name, phone) stands in for the content's: a restricted person's content has none,
@@ -41,85 +45,79 @@ def alert_body(
     """
     content = event.content
     name, phone = callback or (content.callback_name, content.callback_phone)
-    return _dump(
-        {
-            "schema": ALERT,
-            "alert_id": str(event.alert_id),
-            "version": event.version,
-            "change": event.change.value.lower(),
-            "changed_at": _utc(event.changed_at),
-            "rule": event.rule,
-            "provisional": event.provisional,
-            "late": event.late,
-            "restricted": event.restricted,
-            "authority": {"gss": event.authority, "name": directory.name_of(event.authority)},
-            "hospital": {
-                "ods": content.hospital or WITHHELD,
-                "name": content.hospital_name or WITHHELD,
-                "site_ods": content.site_ods,
-                "callback": {"name": name, "phone": phone},
-            },
-            "person": {"nhs_number": content.nhs_number},
-            "flags": [
-                {
-                    "plan_type": flag.plan_type.value,
-                    "start": flag.start,
-                    "end": flag.end,
-                    "active": flag.active,
-                    "local_id": flag.local_id,
-                }
-                for flag in content.flags
-            ],
-            "visit": _visit(content),
-            "earlier_attendances": content.earlier_attendances,
-        }
-    )
+    return {
+        "schema": ALERT,
+        "alert_id": str(event.alert_id),
+        "version": event.version,
+        "change": event.change.value.lower(),
+        "changed_at": utc(event.changed_at),
+        "rule": event.rule,
+        "provisional": event.provisional,
+        "late": event.late,
+        "restricted": event.restricted,
+        "authority": {"gss": event.authority, "name": directory.name_of(event.authority)},
+        "hospital": {
+            "ods": content.hospital or WITHHELD,
+            "name": content.hospital_name or WITHHELD,
+            "site_ods": content.site_ods,
+            "callback": {"name": name, "phone": phone},
+        },
+        "person": {"nhs_number": content.nhs_number},
+        "flags": [
+            {
+                "plan_type": flag.plan_type.value,
+                "start": flag.start,
+                "end": flag.end,
+                "active": flag.active,
+                "local_id": flag.local_id,
+            }
+            for flag in content.flags
+        ],
+        "visit": _visit(content),
+        "earlier_attendances": content.earlier_attendances,
+    }
 
 
 def match_body(
     event: AlertChanged, directory: Directory, *, phones: tuple[str | None, str | None]
-) -> bytes:
+) -> Members:
     """What the hospital's safeguarding contact is told: this person is here and is protected by
     this authority; `phones` are the authority's (office, emergency) as the flags state them.
     """
     content = event.content
-    return _dump(
-        {
-            "schema": MATCH,
-            "alert_id": str(event.alert_id),
-            "version": event.version,
-            "change": _MATCH_CHANGE.get(event.change, "matched"),
-            "changed_at": _utc(event.changed_at),
-            "provisional": event.provisional,
-            "hospital": {"ods": content.hospital, "name": content.hospital_name},
-            "person": {"nhs_number": content.nhs_number},
-            "plan_types": plan_types(content),
-            "authority": {
-                "gss": event.authority,
-                "name": directory.name_of(event.authority),
-                "phone_office": phones[0],
-                "phone_emergency": phones[1],
-            },
-            "visit": {key: value for key, value in _visit(content).items() if key in _OF_MATCH},
-        }
-    )
+    return {
+        "schema": MATCH,
+        "alert_id": str(event.alert_id),
+        "version": event.version,
+        "change": _MATCH_CHANGE.get(event.change, "matched"),
+        "changed_at": utc(event.changed_at),
+        "provisional": event.provisional,
+        "hospital": {"ods": content.hospital, "name": content.hospital_name},
+        "person": {"nhs_number": content.nhs_number},
+        "plan_types": plan_types(content),
+        "authority": {
+            "gss": event.authority,
+            "name": directory.name_of(event.authority),
+            "phone_office": phones[0],
+            "phone_emergency": phones[1],
+        },
+        "visit": {key: value for key, value in _visit(content).items() if key in _OF_MATCH},
+    }
 
 
-def receipt_body(receipt: AlertReceipt, directory: Directory) -> bytes:
+def receipt_body(receipt: AlertReceipt, directory: Directory) -> Members:
     """What the hospital's contact is told of the answer; the alert id says which match it was."""
-    return _dump(
-        {
-            "schema": RECEIPT,
-            "alert_id": str(receipt.alert_id),
-            "version": receipt.version,
-            "rung": receipt.rung.value.lower(),
-            "at": _utc(receipt.at),
-            "authority": {"gss": receipt.authority, "name": directory.name_of(receipt.authority)},
-            "hospital": {"ods": receipt.hospital, "name": directory.name_of(receipt.hospital)},
-            "by": receipt.by,
-            "answer": receipt.answer,
-        }
-    )
+    return {
+        "schema": RECEIPT,
+        "alert_id": str(receipt.alert_id),
+        "version": receipt.version,
+        "rung": receipt.rung.value.lower(),
+        "at": utc(receipt.at),
+        "authority": {"gss": receipt.authority, "name": directory.name_of(receipt.authority)},
+        "hospital": {"ods": receipt.hospital, "name": directory.name_of(receipt.hospital)},
+        "by": receipt.by,
+        "answer": receipt.answer,
+    }
 
 
 def plan_types(content: AlertContent) -> Sequence[str]:
@@ -150,9 +148,11 @@ def local_iso(moment: Moment) -> str:
     return moment.utc.astimezone(zone).isoformat()
 
 
-def _utc(at: datetime) -> str:
+def utc(at: datetime) -> str:
+    """ISO text in UTC."""
     return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
-def _dump(body: dict[str, Any]) -> bytes:
+def dump(body: Members) -> bytes:
+    """The bytes of a body."""
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)

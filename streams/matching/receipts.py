@@ -10,22 +10,29 @@ from datetime import datetime
 
 from halyard import ids
 from halyard.kafka import Record, cloudevent_headers
+from policies.desk import Desk
 from schemas import codec
 from schemas.events import AlertReceipt, Rung
 from stores.alerts import AlertRow
 from stores.delivery_rows import DeliveryRow
-from stores.directory import Directory
 from stores.outbox import Entry
 from streams.matching import payload
+from streams.matching.disclosing import Disclosed, disclosed
 
 TOPIC = "safeguarding.alert.receipt.v1"
 
 
 def receipt_entries(
-    row: AlertRow, rung: Rung, *, at: datetime, source: str, directory: Directory
-) -> tuple[Entry, DeliveryRow | None]:
+    row: AlertRow,
+    rung: Rung,
+    *,
+    at: datetime,
+    source: str,
+    desk: Desk,
+    actor: str | None = None,
+) -> tuple[Entry, Disclosed | None]:
     """The outbox entry (keyed by alert id) of `row` having reached `rung`, and what the hospital's
-    contact is sent, if anything.
+    contact is sent, if anything, as the policies of `desk` say. `actor`: who accepted.
 
     `row` is the row *after* the change: its version is in the id, so one change gives one id.
     `source` names the process that writes ("serve", "dispatcher"). The contact is told of an
@@ -57,7 +64,7 @@ def receipt_entries(
         ),
         receipt.event_id,
     )
-    hospital = directory.hospitals.get(row.hospital)
+    hospital = desk.directory.hospitals.get(row.hospital)
     if (
         rung is not Rung.ACCEPTED
         or row.restricted
@@ -65,14 +72,24 @@ def receipt_entries(
         or hospital.contact_endpoint is None
     ):
         return entry, None
-    return entry, DeliveryRow(
+    draft = DeliveryRow(
         destination=hospital.contact_endpoint,
         alert_id=row.alert_id,
         version=row.version,
         round=row.round,
         kind="receipt",
-        body=payload.receipt_body(receipt, directory),
+        body=b"",
         event_id=receipt.event_id,
         traceparent=row.traceparent,
         due_at=at,
+        recipient=row.hospital,
+        reviewer=row.authority,
+        person=row.person,
+    )
+    return entry, disclosed(
+        desk,
+        draft,
+        payload.receipt_body(receipt, desk.directory),
+        actor=actor,
+        organisation="hub" if actor is None else row.authority,
     )

@@ -13,6 +13,7 @@ from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import ProcessDied, Service
 from halyard.settings import Settings
+from stores import bus_key
 from stores.directory import load_directory
 from streams.identity.changes import limits_of
 from streams.outbox_publisher import make_send, sweep_forever
@@ -51,7 +52,7 @@ class Clients:
 
 async def run(service: Service, settings: Settings) -> None:
     """Run until `service.stopping`. Raises `ConfigurationError` for missing keys or directory."""
-    keys = load_keys(settings.security.secrets_file)
+    keys = load_keys(settings.security)
     directory = load_directory(settings.directory_file)
     size = max(settings.database.pool_size, min(10, concurrency_of(settings.pds) // 2))
     pool = make_pool(settings, name=NAME, size=size)
@@ -59,6 +60,9 @@ async def run(service: Service, settings: Settings) -> None:
     producer = make_producer(settings, client_id=f"halyard-{NAME}")
     clients = Clients(settings)
     try:
+        guard = bus_key.guard(pool, keys.bus_id)
+        await bus_key.at_start(guard)
+        service.spawn(bus_key.watch(guard), name="bus-key")
         await producer.start()
         send = make_send(producer, settings)
         limits = limits_of(settings, keys, directory)

@@ -230,6 +230,11 @@ async def _face(hub: Hub) -> None:
             f"/alerts/{alert.alert_id}/accept", json={"by": "x", "family": "Quizzlewhite"}
         )
         await http.get("/worklist", headers={"Authorization": "Bearer 9991230017"})
+        in_url = {"patient:identifier": "https://fhir.nhs.uk/Id/nhs-number|9991230017"}
+        await http.get("/cpis/FHIR/R4/CareTeam", params=in_url)
+        await http.get("/cpis/FHIR/R4/AuditEvent", params={**in_url, "Xanthippe": "Quizzlewhite"})
+        await http.get("/patient-flags/FHIR/R4/PatientFlag/9991230017")
+        await http.post("/cpis/FHIR/R4/CareTeam/_search", data=in_url)
 
 
 async def _poison(hub: Hub) -> None:

@@ -16,6 +16,7 @@ from halyard.postgres import Pool, transaction
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from halyard.telemetry import new_traceparent
+from policies.model import Policies
 from schemas import codec
 from schemas.deaths import (
     CaseChanged,
@@ -242,16 +243,23 @@ class Desk:
     now: datetime = NOW
     sent: list[Record] = field(default_factory=list)
     directory: Directory = DIRECTORY
+    policies: Policies | None = None  # the product's, if none are given
 
     @property
     def world(self) -> World:
         """What decisions look at."""
-        return world_of(self.settings, KEYS, self.directory)
+        return world_of(self.settings, KEYS, self.directory, self.policies)
 
     async def take(self, *events: DeathVerified | ReportVerified) -> None:
         """Take each as a batch of its own."""
         stage = CasesStage(
-            self.pool, KEYS, self.settings, self.directory, self._send, lambda: self.now
+            self.pool,
+            KEYS,
+            self.settings,
+            self.directory,
+            self._send,
+            lambda: self.now,
+            self.policies,
         )
         for event in events:
             await stage.process([_incoming(event)])

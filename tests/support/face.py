@@ -23,6 +23,7 @@ from flag_service.app import create_app
 from flag_service.bus import Bus
 from flag_service.live import Live, Pace
 from halyard import kafka_admin, telemetry
+from halyard.caller import Authenticate
 from halyard.clock import Clock, system_clock
 from halyard.http import listen, serve
 from halyard.kafka import qualified
@@ -30,9 +31,12 @@ from halyard.kafka_admin import TopicSpec
 from halyard.postgres import Pool, make_pool
 from halyard.privacy import Keys
 from halyard.settings import DatabaseSettings, HttpSettings, KafkaSettings, Settings
+from policies.desk import Desk, open_desk
+from policies.model import Policies
 from schemas.topics import ALERT_RECEIPT, FLAG_SUBMITTED, MESSAGE_REJECTED
 from stores.directory import Authority, Credential, Directory, Endpoint, Hospital
 from tests.support import logs
+from tests.support.services import face_url
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +73,11 @@ def directory() -> Directory:
     )
 
 
+def desk_of(known: Directory, policies: Policies | None = None) -> Desk:
+    """What a face asks about what may leave."""
+    return open_desk(policies, known, KEYS, "process:serve")
+
+
 def bearer(organisation: str) -> dict[str, str]:
     """The Authorization header of an organisation."""
     return {"Authorization": f"Bearer {TOKENS[organisation]}"}
@@ -90,7 +99,7 @@ def settings(
             request_timeout_seconds=request_timeout,
         ),
         database=DatabaseSettings.model_validate({"url": database_url, "pool_size": 8}),
-        http=HttpSettings(**http),
+        http=HttpSettings.model_validate({"database_url": face_url(database_url), **http}),
     )
 
 
@@ -199,13 +208,17 @@ def lines(*records: Mapping[str, Any] | bytes) -> bytes:
 
 @dataclass(slots=True)
 class Hub:
-    """A face on a real bus (and a real database, if one was given), served on loopback."""
+    """A face on a real bus (and a real database, if one was given), served on loopback.
+
+    It works with the rights of its own role; `pool` is the app role's, for tests to look and write.
+    """
 
     settings: Settings
     url: str
     bus: Bus
     pool: Pool
     lists: Live
+    asking: Pool  # with which it serves
 
     def client(self, organisation: str) -> HubClient:
         """A client with the token of `organisation`; use it as a context manager."""
@@ -255,26 +268,48 @@ async def hub(
     clock: Clock = system_clock,
     connect: bool = True,
     pace: Pace = Pace(poll=0.05),  # noqa: B008 - frozen
+    known: Directory | None = None,
+    policies: Policies | None = None,
+    door: Authenticate | None = None,
 ) -> AsyncIterator[Hub]:
-    """The face with these settings; `connect` False leaves the broker away for ever."""
+    """The face with these settings; `connect` False leaves the broker away for ever. `known` is its
+    directory (`directory()`, if not given), `policies` its sharing policies (the package's), `door`
+    lets people in (practice tokens are systems).
+    """
+    known = known or directory()
     pool = make_pool(settings, name="test")
+    asking = make_pool(settings, name="test-face", schema="face")
+    publisher = make_pool(settings, name="test-publisher", size=2, schema="face", publishes=True)
     bus = Bus(settings, client_id="test")
     stopping = asyncio.Event()
     try:
         if "127.0.0.1:1/" not in settings.database.url.get_secret_value():
-            await pool.open()
+            for one in (pool, asking, publisher):
+                await one.open()
         if connect:
             await asyncio.to_thread(make_topics, settings)
             await bus.connect(stopping)
-        lists = Live(pool, directory(), stopping, pace)
-        app = create_app(settings, pool, KEYS, directory(), bus, clock, live_lists=lists)
+        lists = Live(asking, desk_of(known, policies), stopping, pace)
+        app = create_app(
+            settings,
+            asking,
+            KEYS,
+            known,
+            bus,
+            clock,
+            live_lists=lists,
+            publisher=publisher,
+            policies=policies,
+            door=door,
+        )
         async with served(app) as url:
-            yield Hub(settings, url, bus, pool, lists)
+            yield Hub(settings, url, bus, pool, lists, asking)
             stopping.set()  # or the live lists would be waited for
     finally:
         stopping.set()
         await bus.stop()
-        await pool.close()
+        for one in (publisher, asking, pool):
+            await one.close()
 
 
 def environment(settings: Settings, place: Path, **extra: str) -> dict[str, str]:
@@ -291,6 +326,7 @@ def environment(settings: Settings, place: Path, **extra: str) -> dict[str, str]
         "HALYARD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "HALYARD_KAFKA__NAMESPACE": settings.kafka.namespace,
         "HALYARD_DATABASE__URL": settings.database.url.get_secret_value(),
+        "HALYARD_HTTP__DATABASE_URL": settings.http.database_url.get_secret_value(),
         "HALYARD_HTTP__PORT": "0",
         **extra,
     }

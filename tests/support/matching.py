@@ -10,6 +10,8 @@ from halyard import ids
 from halyard.kafka import Incoming, cloudevent_headers
 from halyard.privacy import Keys
 from halyard.telemetry import new_traceparent
+from policies.desk import Desk
+from policies.model import load_policies
 from schemas import codec
 from schemas.events import (
     Assertion,
@@ -63,6 +65,8 @@ DIRECTORY = Directory(
     },
     credentials=(),
 )
+
+DESK = Desk(load_policies(None), DIRECTORY, KEYS, "process:test")
 
 
 def person_of(number: str) -> str:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 OWNER_PASSWORD = "practice-owner"
 APP_PASSWORD = "practice-app"
 NCMD_PASSWORD = "practice-ncmd"
+FACE_PASSWORD = "practice-face"
+SEALER_PASSWORD = "practice-sealer"
+
+FACE_ROLE = "halyard_face"
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 POSTGRES_IMAGE = "postgres:18"
@@ -46,6 +50,8 @@ class Database:
     owner_url: str = field(repr=False)
     admin_url: str = field(repr=False)
     ncmd_url: str = field(repr=False)  # of the NCMD store's role
+    face_url: str = field(repr=False)  # of the role of `halyard serve`
+    sealer_url: str = field(repr=False)  # of the role of `halyard sealer`
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +87,20 @@ class DatabaseServer:
             connection.execute(statement.format(sql.Identifier(database.name)))
 
     def _provision(self, template: str | None) -> Database:
-        from halyard import postgres
+        from halyard import provisioning
 
         name = f"t{uuid.uuid4().hex[:12]}"
-        owner_url, app_url = postgres.provision(
+        owner_url, app_url = provisioning.provision(
             self.admin_url,
             database=name,
             owner_password=OWNER_PASSWORD,
             app_password=APP_PASSWORD,
             template=template,
         )
-        ncmd_url = postgres.provision_ncmd(self.admin_url, database=name, password=NCMD_PASSWORD)
+        admin = self.admin_url
+        ncmd_url = provisioning.provision_ncmd(admin, database=name, password=NCMD_PASSWORD)
+        face_url = provisioning.provision_face(admin, database=name, password=FACE_PASSWORD)
+        sealer_url = provisioning.provision_sealer(admin, database=name, password=SEALER_PASSWORD)
         head, _, _ = self.admin_url.rpartition("/")
         return Database(
             name=name,
@@ -99,7 +108,14 @@ class DatabaseServer:
             owner_url=owner_url,
             admin_url=f"{head}/{name}",
             ncmd_url=ncmd_url,
+            face_url=face_url,
+            sealer_url=sealer_url,
         )
+
+
+def face_url(app_url: str) -> str:
+    """The URL of the role of `halyard serve`, of a database of which the app role's is known."""
+    return app_url.replace(f"//halyard_app:{APP_PASSWORD}@", f"//{FACE_ROLE}:{FACE_PASSWORD}@")
 
 
 class Services:

@@ -111,6 +111,8 @@ MakeHub = Callable[..., AbstractContextManager["Hub"]]
 class Hub:
     """One system; a context manager that ends every process it started."""
 
+    commands: Mapping[str, tuple[str, ...]] = COMMANDS  # that it can start
+
     def __init__(
         self,
         directory: Path,
@@ -148,6 +150,8 @@ class Hub:
             "HALYARD_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
             "HALYARD_KAFKA__NAMESPACE": namespace,
             "HALYARD_DATABASE__URL": database.url,
+            "HALYARD_HTTP__DATABASE_URL": database.face_url,
+            "HALYARD_AUDIT__DATABASE_URL": database.sealer_url,
             "HALYARD_HL7V2__PORT": str(self.mllp_port),
             "HALYARD_HTTP__PORT": str(self._api),
             "HALYARD_PDS__BASE_URL": f"{self.url('pds')}/personal-demographics/FHIR/R4",
@@ -189,7 +193,7 @@ class Hub:
             environment["HALYARD_SECURITY__SECRETS_FILE"] = str(
                 self.directory / f"secrets-{kind}.toml"
             )
-        arguments = COMMANDS[kind]
+        arguments = self.commands[kind]
         if kind == "pds":
             environment["HALYARD_SANDBOX_PORT"] = str(self._pds)
             arguments = (*arguments, "--people", str(self._people_file))
@@ -234,7 +238,7 @@ class Hub:
         ended = [
             name
             for name, process in self.processes.items()
-            if process.exit_code is not None and name in COMMANDS and name not in but
+            if process.exit_code is not None and name in self.commands and name not in but
         ]
         for name in ended:
             self.launch(name)

@@ -77,10 +77,10 @@ def test_an_image_is_official_and_pinned_or_made_here(name: str) -> None:
 
 @every_service
 def test_ports_are_published_on_loopback_only(name: str) -> None:
-    """Nothing listens on an address of the machine that others reach; only two services at all."""
+    """Nothing listens on an address that others reach; only three services at all."""
     ports = SERVICES[name].get("ports", [])
     assert all(port.startswith("127.0.0.1:${") for port in ports)
-    assert bool(ports) == (name in {"serve", "connector-hl7v2"})
+    assert bool(ports) == (name in {"serve", "connector-hl7v2", "sandbox-issuer"})
 
 
 def test_kafka_and_postgresql_reach_nothing_outside() -> None:
@@ -102,7 +102,7 @@ def test_no_secret_and_no_folder_of_the_machine_is_in_the_compose_file() -> None
                 assert volume.endswith(":ro")
         for variable, value in service.get("environment", {}).items():
             secret = re.search("PASSWORD|TOKEN|SECRET|KEY", variable)
-            assert not secret or variable == "POSTGRES_PASSWORD_FILE", (variable, value)
+            assert not secret or variable.endswith("_FILE"), (variable, value)
 
 
 def test_postgresql_quotes_no_values_in_its_log() -> None:
@@ -188,10 +188,10 @@ def test_no_file_of_the_containers_names_a_registry() -> None:
 
 def test_files_are_made_once_private_and_apart(tmp_path: Path) -> None:
     """Keys for every process, passwords for the database's job alone; a second start keeps all."""
-    place = {name: tmp_path / name for name in ("configuration", "admin", "practice")}
+    place = {name: tmp_path / name for name in ("configuration", "admin", "practice", "audit")}
 
     def make() -> dict[Path, str]:
-        containers.files(place["configuration"], place["admin"], place["practice"])
+        containers.files(*place.values())
         return {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
 
     first = make()
@@ -206,11 +206,14 @@ def test_files_are_made_once_private_and_apart(tmp_path: Path) -> None:
         if path.parent != place["admin"]:
             assert password not in text
             assert owner not in text
+    # the key of checkpoints is the sealer's alone
+    assert "[audit]" in first[place["audit"] / "keys.toml"]
+    assert "[audit]" not in first[place["configuration"] / "keys.toml"]
 
 
 def test_files_fit_what_reads_them(tmp_path: Path) -> None:
     """Keys and the practice directory load, and each endpoint has the key that it names."""
-    containers.files(tmp_path / "c", tmp_path / "a", tmp_path / "p")
+    containers.files(tmp_path / "c", tmp_path / "a", tmp_path / "p", tmp_path / "s")
     keys = load_keys(tmp_path / "c" / "keys.toml")
     (tmp_path / "directory.toml").write_text((tmp_path / "c" / "directory.toml").read_text())
     directory = load_directory(tmp_path / "directory.toml")
@@ -219,7 +222,7 @@ def test_files_fit_what_reads_them(tmp_path: Path) -> None:
     assert directory.feed_for("", feed.facility, "172.18.0.5") is not None  # a container's address
     assert directory.feed_for("", feed.facility, "81.2.69.142") is None
     settings = tomllib.loads((tmp_path / "c" / "halyard.toml").read_text())
-    assert set(settings) == {"database", "pds", "ncmd"}
+    assert set(settings) == {"database", "http", "sessions", "pds", "ncmd"}
 
 
 async def test_practice_services_listen_where_they_are_told(

@@ -13,10 +13,11 @@ from connectors.webhook.sender import WebhookSender
 from halyard.clock import system_clock
 from halyard.postgres import Pool, make_pool
 from halyard.settings import DeliverySettings
+from policies.model import Policies
 from stores.directory import Directory
 from streams.delivery.dispatcher import Dispatcher
 from streams.delivery.listener import listen
-from tests.integration.delivery.practice import SECRET, Bus, make_settings, quick
+from tests.integration.delivery.practice import SECRET, Bus, desk_of, make_settings, quick
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ async def dispatching(pool: Pool, bus: Bus, database_url: str) -> AsyncIterator[
             *,
             hears: bool = False,
             stop: asyncio.Event | None = None,
+            policies: Policies | None = None,
         ) -> Dispatcher:
             settings = settings or quick()
             webhooks = await stack.enter_async_context(
@@ -70,7 +72,7 @@ async def dispatching(pool: Pool, bus: Bus, database_url: str) -> AsyncIterator[
                 webhooks=webhooks,
                 hl7=hl7,
                 send=bus.send,
-                directory=directory,
+                desk=desk_of(directory, policies),
                 secrets={"practice": SECRET},
                 settings=settings,
                 clock=system_clock,

@@ -14,8 +14,11 @@ import orjson
 from halyard import ids
 from halyard.kafka import Record
 from halyard.postgres import Pool, transaction
+from halyard.privacy import Keys
 from halyard.settings import DatabaseSettings, DeliverySettings, Settings
 from halyard.telemetry import new_traceparent
+from policies.desk import Desk
+from policies.model import Policies, load_policies
 from sandbox.receiver import Receiver, create_app, serve
 from schemas import codec
 from schemas.events import (
@@ -112,6 +115,14 @@ def directory_of(**urls: str) -> Directory:
         },
         credentials=(),
     )
+
+
+KEYS = Keys(bus=b"b" * 32, store=b"s" * 32)
+
+
+def desk_of(directory: Directory, policies: Policies | None = None) -> Desk:
+    """A dispatcher's desk; with the product's own policies, if no others are given."""
+    return Desk(policies or load_policies(None), directory, KEYS, "process:dispatcher")
 
 
 class Bus:
@@ -216,7 +227,7 @@ def delivery(
 ) -> DeliveryRow:
     """What is to be sent of a version of an alert."""
     event = content(alert.alert_id, version, change)
-    body = payload.alert_body(event, directory_of())
+    body = payload.dump(payload.alert_body(event, directory_of()))
     if kind != "alert":
         at = event.changed_at.isoformat()
         body = orjson.dumps(

@@ -11,7 +11,14 @@ from stores.alerts import AlertRow
 from stores.deliveries import Delivery
 from streams.delivery.completion import Completed, Finished, complete
 from streams.delivery.decisions import Complete
-from tests.integration.delivery.practice import add, delivery, directory_of, raise_alert, states
+from tests.integration.delivery.practice import (
+    add,
+    delivery,
+    desk_of,
+    directory_of,
+    raise_alert,
+    states,
+)
 
 
 async def claimed(pool: Pool) -> Delivery:
@@ -24,7 +31,9 @@ async def claimed(pool: Pool) -> Delivery:
 async def finish(pool: Pool, one: Delivery) -> Completed:
     """The receiver has said yes to `one`."""
     return await complete(
-        pool, [Finished(one, Complete(), datetime.now(UTC))], directory_of(authority="http://x")
+        pool,
+        [Finished(one, Complete(), datetime.now(UTC))],
+        desk_of(directory_of(authority="http://x")),
     )
 
 

@@ -212,17 +212,20 @@ async def test_many_at_once_make_one_acceptance(face: Hub, database: Database) -
     assert rows(database, "select version from alerts") == [(2,)]
 
 
-@pytest.mark.parametrize("other", [SOUTH, INFIRMARY])
+@pytest.mark.parametrize(
+    ("other", "answer"),
+    [(SOUTH, (404, "alert.not_known")), (INFIRMARY, (403, "access.role_not_allowed"))],
+)
 async def test_only_the_authority_that_owns_it_may_accept(
-    face: Hub, database: Database, other: str
+    face: Hub, database: Database, other: str, answer: tuple[int, str]
 ) -> None:
-    """To others the alert is not there, also to the hospital that may see it."""
+    """To others the alert is not there; the hospital that may see it accepts nothing."""
     await save(face.pool, alert(1))
     async with face.client(other) as client:
         for alert_id in (uuid.UUID(int=1), uuid.uuid4()):
             with pytest.raises(HubRefused) as caught:
                 await client.accept(alert_id, by="duty desk", answer=ANSWER)
-            assert (caught.value.status, caught.value.rule) == (404, "alert.not_known")
+            assert (caught.value.status, caught.value.rule) == answer
     assert rows(database, "select state from alerts") == [("raised",)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import httpx
 import psycopg
@@ -34,6 +35,11 @@ from tests.support.services import Database
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 NUMBER, OTHER = "9990000018", "9990000026"
+
+
+def asked(number: str, **more: Any) -> dict[str, Any]:
+    """The body of a query."""
+    return {"nhs_number": number, "purpose": "urgent-care", **more}
 
 
 @pytest.fixture
@@ -122,7 +128,7 @@ async def test_without_a_fresh_file_it_could_not_be_checked(
     if hours_ago is not None:
         await file_came(face, hours_ago=hours_ago)
     async with httpx.AsyncClient(base_url=face.url, headers=bearer(INFIRMARY)) as plain:
-        response = await plain.post("/flags/query", json={"nhs_number": NUMBER})
+        response = await plain.post("/flags/query", json=asked(NUMBER))
     assert response.status_code == 503
     assert response.json()["answer"] == lookup.NOT_CHECKED
     assert "flags" not in response.json()
@@ -161,10 +167,69 @@ async def test_a_number_that_cannot_be_one_is_422_and_not_echoed(
 ) -> None:
     """It says which rule, not which number."""
     async with httpx.AsyncClient(base_url=face.url, headers=bearer(INFIRMARY)) as plain:
-        response = await plain.post("/flags/query", json={"nhs_number": number})
+        response = await plain.post("/flags/query", json=asked(number))
     assert response.status_code == 422
     assert response.json()["rule"] == rule
     assert number not in response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        ({"nhs_number": NUMBER}, "http.invalid"),
+        (asked(NUMBER, purpose="curiosity"), "http.invalid"),
+        (asked(NUMBER, purpose="research"), "http.invalid"),
+        (asked(NUMBER, reason="x" * 201), "http.invalid"),
+        (asked(NUMBER, unscheduled="no"), "http.invalid"),
+        (asked(NUMBER, purpose="break-glass"), "flags.reason_needed"),
+    ],
+)
+async def test_without_a_purpose_nothing_is_answered(
+    face: Hub, body: dict[str, Any], rule: str
+) -> None:
+    """One of four, with a reason if the glass is broken; nothing that was sent comes back."""
+    async with httpx.AsyncClient(base_url=face.url, headers=bearer(INFIRMARY)) as plain:
+        response = await plain.post("/flags/query", json=body)
+    assert (response.status_code, response.json()["rule"]) == (422, rule)
+    assert NUMBER not in response.text
+
+
+async def test_a_look_that_no_policy_permits_is_403_with_the_rule_and_the_policy(
+    face: Hub,
+) -> None:
+    """A system breaks no glass: the answer names the rule, and nothing of the child."""
+    await plan_is_held(face)
+    async with httpx.AsyncClient(base_url=face.url, headers=bearer(INFIRMARY)) as plain:
+        response = await plain.post(
+            "/flags/query", json=asked(NUMBER, purpose="break-glass", reason="haste")
+        )
+    assert response.status_code == 403
+    problem = response.json()
+    assert (problem["rule"], problem["policy"]) == (
+        "policy.break-glass-role",
+        {"id": "flag-lookup", "version": 1},
+    )
+    assert "answer" not in problem
+
+
+async def test_the_answer_names_policy_purpose_and_accesses(face: Hub) -> None:
+    """With what is withheld by name, and who looked before."""
+    await file_came(face)
+    await plan_is_held(face)
+    async with face.client(INFIRMARY) as client:
+        await client.query_flags(NUMBER, purpose="direct-care", unscheduled=False)
+    async with face.client(NORTH) as client:
+        found = await client.query_flags(NUMBER, purpose="child-protection")
+    assert (found["purpose"], found["policy"]["id"]) == ("child-protection", "flag-lookup")
+    assert found["policy"]["withheld"] == []
+    assert found["earlier_attendances_rule"] == "not-your-role"
+    (access,) = found["accesses"]
+    assert (access["organisation"], access["purpose"], access["system"]) == (
+        INFIRMARY,
+        "direct-care",
+        True,
+    )
+    assert access["unscheduled"] is False
 
 
 async def test_only_hospitals_and_authorities_may_ask(face: Hub) -> None:
@@ -189,7 +254,7 @@ async def test_a_failed_look_up_logs_no_number(
     face: Hub, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither the number nor its pseudonym."""
-    await face.pool.close()
+    await face.asking.close()
     with real_logs():
         async with face.client(INFIRMARY) as client:
             await client.query_flags(NUMBER)

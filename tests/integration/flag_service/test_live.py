@@ -21,6 +21,7 @@ from starlette.types import Message
 
 from connectors.local_authority.events import Event, Events
 from flag_service.live import CHANNEL, Live, Pace, _Reader, _Stream
+from halyard.caller import Caller, Credential
 from halyard.postgres import transaction
 from halyard.settings import Settings
 from stores import alerts
@@ -33,6 +34,7 @@ from tests.support.face import (
     SOUTH,
     Hub,
     bearer,
+    desk_of,
     directory,
     environment,
     hub,
@@ -240,7 +242,7 @@ async def test_hints_leave_a_pause_between_two_readings_of_a_list(made: Settings
     async with hub(made, connect=False, pace=Pace(poll=60, rest=0.15)) as face:
 
         def readings() -> int:
-            return face.pool.get_stats()["requests_num"]
+            return face.asking.get_stats()["requests_num"]
 
         async with following(face):
             before, started = readings(), time.monotonic()
@@ -259,8 +261,8 @@ async def test_lists_leave_half_of_the_connections_to_the_others(made: Settings)
     """
     pace = Pace(poll=0.05, turn=0.1)
     async with hub(made, connect=False, pace=pace) as face, AsyncExitStack() as stack:
-        for _ in range(face.pool.max_size // 2):
-            await stack.enter_async_context(face.lists.reading())
+        for _ in range(face.asking.max_size // 2):
+            await stack.enter_async_context(face.lists.reading(NORTH))
         async with asyncio.timeout(10), face.client(NORTH) as client:
             assert (await client.alerts()).alerts == ()
             async with following(face) as events:
@@ -350,11 +352,29 @@ async def test_a_reader_who_takes_nothing_is_cut_off(face: Hub) -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    live = Live(face.pool, directory(), pace=Pace(send=0.1))
+    live = Live(face.asking, desk_of(directory()), pace=Pace(send=0.1))
     async with asyncio.timeout(10):
-        await _Stream(live, _Reader(live, NORTH, None, None))({"type": "http"}, receive, send)
+        await _Stream(live, _Reader(live, Caller(NORTH, "test"), None, None))(
+            {"type": "http"}, receive, send
+        )
     assert len(taken) == 5
     assert taken[-1]["more_body"]
+
+
+@pytest.mark.parametrize(
+    ("credential", "ended"), [("access-token", "credential"), ("machine-token", "time")]
+)
+async def test_a_list_ends_with_the_token_that_opened_it(
+    face: Hub, credential: Credential, ended: str
+) -> None:
+    """When it expires; a machine's token opened this one request, and may expire meanwhile."""
+    live = Live(face.asking, desk_of(directory()), pace=Pace(longest=0), clock=lambda: AT)
+    asking = Caller(NORTH, "test", credential=credential, expires_at=AT)
+
+    async def taken(_message: Message) -> None: ...
+
+    stream = _Stream(live, _Reader(live, asking, None, None))
+    assert await stream._run(taken, asyncio.Event(), asyncio.Event()) == ended
 
 
 async def test_the_process_stops_in_time_with_a_reader_connected(

@@ -50,7 +50,7 @@ async def test_c06_parks_or_follows_and_is_never_stuck(world: World, first: str)
     parts: list[Callable[[], Coroutine[Any, Any, None]]] = (
         [release, take] if first == "release" else [take, release]
     )
-    async with world.locked(f"key:{arrival.source_person}"):
+    async with world.locked(f"key:{arrival.source_patient}"):
         running = []
         for count, part in enumerate(parts, start=1):
             running.append(asyncio.create_task(part()))

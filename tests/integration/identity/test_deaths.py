@@ -243,7 +243,7 @@ async def test_c06_a_death_is_told_while_its_keys_trace_is_in_flight(world: Worl
     await world.take(during)
     assert brief(world, during) == [(1, None, "behind-trace")]
     late = say.death(NAMELESS, version=3, kind=UPDATED)
-    async with world.locked(f"key:{first.source_person}"):
+    async with world.locked(f"key:{first.source_patient}"):
         take = asyncio.create_task(world.take(late))
         await world.blocked(1)
         release = asyncio.create_task(tracer.trace(request))

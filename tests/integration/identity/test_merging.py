@@ -22,8 +22,8 @@ from tests.support.waiting import aeventually
 
 PERSON = make.known().person
 TWIN = replace(CHILD, nhs_number=make.number(3), given=("Jamie",))
-R = make.KEYS.source_person("feed", "R", None, None)
-S = make.KEYS.source_person("feed", "S", None, None)
+R = make.KEYS.source_patient("feed", "R", None, None)
+S = make.KEYS.source_patient("feed", "S", None, None)
 
 
 @pytest.mark.parametrize("first", ["merge", "event"])
@@ -74,7 +74,7 @@ async def test_c05_later_batches_find_the_merge(world: World) -> None:
     await world.take(make.merge("R", "S"))
     await world.take(make.attendance(PersonClaim(), local_id="S", visit="V2"))
     await world.trace_all()
-    survivor = make.KEYS.source_person("feed", "T", None, None)
+    survivor = make.KEYS.source_patient("feed", "T", None, None)
     rows = await world.rows("select key, person from claims where rule not like 'merge%%'")
     assert {(row["key"], row["person"]) for row in rows} <= {(survivor, PERSON), (survivor, None)}
     assert await world.value("select count(*) from claims where state = 'verified'") == 2
@@ -229,9 +229,9 @@ async def test_a_bin_of_merges_holds_nobody_up(world: World) -> None:
     survivor = make.merge("J0", "BIN")
     binned = [
         Merge(
-            retired_key=make.KEYS.source_person("feed", f"J{one}", None, None),
+            retired_key=make.KEYS.source_patient("feed", f"J{one}", None, None),
             retired_patient=f"patient {one}",
-            surviving_key=survivor.source_person,
+            surviving_key=survivor.source_patient,
             surviving_patient=survivor.source_patient,
             recorded_at=make.NOW,
             message_at=make.NOW,
@@ -246,5 +246,5 @@ async def test_a_bin_of_merges_holds_nobody_up(world: World) -> None:
     await world.take(arrival, further)
     assert await world.value(
         "select key from claims where visit_id = %(v)s", v=arrival.visit_id
-    ) == (arrival.source_person)
+    ) == (arrival.source_patient)
     assert await world.states(further) == [("unresolved", "merge-too-many")]

@@ -73,7 +73,7 @@ async def test_a_message_loads_little_of_what_its_sender_repeats(
     await settle_numbers(world, say.death())
     many = [say.death(claim, version=one, kind=UPDATED) for one in range(2, 401)]
     await world.take(*many)
-    rows, locked = await reached(world, many[0].source_person)
+    rows, locked = await reached(world, many[0].source_patient)
     assert LAST_OF_DEATHS <= len(rows) <= 60
     assert locked == len(rows)
     assert {row.person for row in rows} == {PERSON}
@@ -84,7 +84,7 @@ async def test_what_is_undecided_is_loaded_however_much(world: World) -> None:
     decide it. A void's version is known for good."""
     lost = [say.death(NAMELESS, version=one, kind=UPDATED) for one in range(1, 71)]
     await world.take(*lost)
-    rows, _ = await reached(world, lost[0].source_person)
+    rows, _ = await reached(world, lost[0].source_patient)
     assert len(rows) == 70
     await world.take(say.death(version=80, kind=UPDATED))
     await world.trace_all()
@@ -92,7 +92,7 @@ async def test_what_is_undecided_is_loaded_however_much(world: World) -> None:
     void = say.death(NAMELESS, version=90, kind=VOIDED, reference="N2")
     await world.take(void)
     await weeks_later(world)
-    rows, _ = await reached(world, void.source_person)
+    rows, _ = await reached(world, void.source_patient)
     assert [row.version for row in rows] == [90]
 
 

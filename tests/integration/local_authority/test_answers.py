@@ -138,12 +138,14 @@ async def test_an_upload_not_read_yet_is_404_with_advice(face: Hub) -> None:
     assert "ask again" in response.json()["detail"]
 
 
-@pytest.mark.parametrize("other", [SOUTH, INFIRMARY])
-async def test_another_organisations_upload_is_not_there(face: Hub, other: str) -> None:
-    """The same answer as for an id that does not exist."""
+@pytest.mark.parametrize(("other", "status"), [(SOUTH, 404), (INFIRMARY, 403)])
+async def test_another_organisations_upload_is_not_there(
+    face: Hub, other: str, status: int
+) -> None:
+    """The same answer as for an id that does not exist; a hospital asks for no upload at all."""
     await register(face, 1, expected=1)
     async with httpx.AsyncClient(base_url=face.url) as plain:
         there = await plain.get(f"/uploads/{UPLOAD}", headers=bearer(other))
         nowhere = await plain.get(f"/uploads/{uuid.uuid4()}", headers=bearer(other))
-    assert there.status_code == nowhere.status_code == 404
+    assert there.status_code == nowhere.status_code == status
     assert there.json() == nowhere.json()

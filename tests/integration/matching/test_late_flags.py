@@ -8,7 +8,9 @@ import orjson
 import pytest
 
 from schemas.events import PlanType, VisitDetail
+from stores import retention
 from stores.alerts import RAISED, WITHDRAWN
+from stores.retention import ROWS
 from tests.integration.matching.conftest import Hub
 from tests.support.matching import (
     CHILD,
@@ -139,3 +141,24 @@ async def test_what_is_told_of_a_person_alone_makes_no_visit(hub: Hub) -> None:
     await hub.take(flagged(), attendance("A31", visit="V9"))
     assert await hub.query("select * from visits") == []
     assert await hub.alerts() == []
+
+
+async def test_an_alert_that_retention_ended_is_not_raised_again(hub: Hub) -> None:
+    """Closed long ago and ended with its visit, or its visit heard of since and both kept: the
+    authority repeats its plan every day, and is told nothing new.
+    """
+    await hub.take(flagged())
+    await hub.take(attendance())
+    await hub.query("update alerts set state = 'closed', closed_at = now() returning 1")
+    await hub.query("update deliveries set state = 'delivered', done_at = now() returning 1")
+    alerts = next(one for one in ROWS if one.name == "alerts")
+    hub.now += timedelta(days=410)
+    moved = "update visit_events set received_at = received_at + %(by)s returning 1"
+    await hub.query(moved, by=timedelta(days=100))
+    limit = hub.now - timedelta(days=400)
+    assert await retention.drop(hub.pool, alerts, limit) == 0
+    await hub.query(moved, by=timedelta(days=-100))
+    assert await retention.drop(hub.pool, alerts, limit) == 1
+    await hub.take(flagged(sequence=2, received=hub.now))
+    assert await hub.alerts() == []
+    assert await hub.query("select * from visits") == []

@@ -29,6 +29,7 @@ from halyard.settings import (
     Settings,
     WorkerSettings,
 )
+from policies.model import Policies
 from schemas.deaths import CaseChanged
 from schemas.topics import CASE_CHANGED, dead_letter
 from tests.support.ncmd_canonical import canonical
@@ -188,10 +189,10 @@ class Rig:
         }
 
     @contextlib.asynccontextmanager
-    async def sink(self) -> AsyncIterator[Sink]:
+    async def sink(self, policies: Policies | None = None) -> AsyncIterator[Sink]:
         """A sink in this loop, stopped at the end; what ended it before is raised."""
         stopping = asyncio.Event()
-        async with self._made() as sink:
+        async with self._made(policies) as sink:
             task = asyncio.ensure_future(sink.run(stopping))
             try:
                 yield sink
@@ -205,11 +206,11 @@ class Rig:
             await asyncio.wait_for(sink.run(asyncio.Event()), seconds)
 
     @contextlib.asynccontextmanager
-    async def _made(self) -> AsyncIterator[Sink]:
+    async def _made(self, policies: Policies | None = None) -> AsyncIterator[Sink]:
         pool = make_pool(self.settings, name=NAME, size=1, schema="ncmd")
         reader = make_reader(self.settings)
         letters = DeadLetters(self.settings, name=NAME)
-        port = StorePort(pool, topic=CASE_CHANGED, clock=system_clock)
+        port = StorePort(pool, topic=CASE_CHANGED, clock=system_clock, policies=policies)
         await pool.open(wait=False)
         try:
             yield Sink(self.settings, port=port, reader=reader, letters=letters, clock=system_clock)

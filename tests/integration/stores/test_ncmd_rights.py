@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from halyard import postgres
+from halyard import provisioning
 from tests.support.services import Database, DatabaseServer
 
 
@@ -71,7 +71,7 @@ def test_provisioning_the_role_twice_keeps_its_rights(
     database: Database, database_server: DatabaseServer
 ) -> None:
     """`halyard up` provisions at each start: the role logs in, as before, with what it may do."""
-    url = postgres.provision_ncmd(
+    url = provisioning.provision_ncmd(
         database_server.admin_url, database=database.name, password="practice-ncmd"
     )
     assert url == database.ncmd_url

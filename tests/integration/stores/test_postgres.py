@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from halyard import postgres
+from halyard import postgres, provisioning
 from halyard.errors import (
     ConfigurationError,
     ContractError,
@@ -279,7 +279,7 @@ def test_provisioning_twice_keeps_the_database(database_server: DatabaseServer) 
             connection.execute(
                 sql.SQL("comment on database {} is 'kept'").format(sql.Identifier(database.name))
             )
-        postgres.provision(
+        provisioning.provision(
             database_server.admin_url,
             database=database.name,
             owner_password="practice-owner",

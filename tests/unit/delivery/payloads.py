@@ -107,20 +107,32 @@ def current() -> dict[str, tuple[str, bytes]]:
         ALERT, version=5, change=AlertChange.UPDATED, rule="visit-departed", content=departed
     )
     return {
-        "alert-raised": ("alert", payload.alert_body(ALERT, DIRECTORY)),
-        "alert-updated-late-provisional": ("alert", payload.alert_body(late, DIRECTORY)),
-        "alert-restricted-unknown-plan": ("alert", payload.alert_body(restricted, DIRECTORY)),
-        "alert-withdrawn": ("alert", payload.alert_body(withdrawn, DIRECTORY)),
-        "alert-updated-departed-birth": ("alert", payload.alert_body(left, DIRECTORY)),
-        "match-departed-birth": ("match", payload.match_body(left, DIRECTORY, phones=phones)),
-        "match": ("match", payload.match_body(ALERT, DIRECTORY, phones=phones)),
+        "alert-raised": ("alert", payload.dump(payload.alert_body(ALERT, DIRECTORY))),
+        "alert-updated-late-provisional": (
+            "alert",
+            payload.dump(payload.alert_body(late, DIRECTORY)),
+        ),
+        "alert-restricted-unknown-plan": (
+            "alert",
+            payload.dump(payload.alert_body(restricted, DIRECTORY)),
+        ),
+        "alert-withdrawn": ("alert", payload.dump(payload.alert_body(withdrawn, DIRECTORY))),
+        "alert-updated-departed-birth": (
+            "alert",
+            payload.dump(payload.alert_body(left, DIRECTORY)),
+        ),
+        "match-departed-birth": (
+            "match",
+            payload.dump(payload.match_body(left, DIRECTORY, phones=phones)),
+        ),
+        "match": ("match", payload.dump(payload.match_body(ALERT, DIRECTORY, phones=phones))),
         "match-withdrawn": (
             "match",
-            payload.match_body(withdrawn, DIRECTORY, phones=(None, None)),
+            payload.dump(payload.match_body(withdrawn, DIRECTORY, phones=(None, None))),
         ),
-        "receipt-accepted": ("receipt", payload.receipt_body(RECEIPT, DIRECTORY)),
+        "receipt-accepted": ("receipt", payload.dump(payload.receipt_body(RECEIPT, DIRECTORY))),
         "receipt-accepted-without-answer": (
             "receipt",
-            payload.receipt_body(replace(RECEIPT, answer=None), DIRECTORY),
+            payload.dump(payload.receipt_body(replace(RECEIPT, answer=None), DIRECTORY)),
         ),
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,12 +15,19 @@ from flag_service.lookup import (
     NONE_HELD,
     NOT_CHECKED,
     RESTRICTED_HELD,
+    Covering,
     Held,
+    Viewer,
     answer,
+    names,
+    personal,
 )
+from policies import fields
 from schemas.events import PlanType
+from stores.accesses import Access
 from stores.coverage import Coverage
 from stores.flags import UNKNOWN_START, Flag
+from stores.holdings import Attendance
 from tests.support.face import INFIRMARY, NORTH, ORDERED, SOUTH, directory
 
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -128,10 +137,24 @@ def test_its_own_authority_sees_a_restricted_plan_whole() -> None:
     assert found["flags"][0]["phone_office"] == "01632 960009"
 
 
-def test_an_ordinary_plan_beside_a_restricted_one_stays_whole() -> None:
-    """What is restricted says so for itself."""
-    found = ask(plan(), plan(authority=SOUTH, restricted=True))
-    assert [one["authority"] for one in found["flags"]] == [NORTH, None]
+@pytest.mark.parametrize(
+    "held",
+    [
+        Held((plan(),), {}, True, restricted=True),
+        Held((plan(), plan(restricted=True, authority=ORDERED)), {}, True),
+    ],
+)
+@pytest.mark.parametrize("caller", [INFIRMARY, SOUTH])
+def test_whoever_says_that_a_person_is_restricted_all_their_plans_are(
+    held: Held, caller: str
+) -> None:
+    """PDS, a hospital or another authority: an ordinary plan would tell the place as well."""
+    found = answer(held, directory(), caller=caller, now=NOW)
+    (shown,) = found["flags"]
+    assert (shown["plan"], shown["restricted"]) == (RESTRICTED_HELD, True)
+    assert {shown[name] for name in ("authority", "phone_office", "start", "plan_type")} == {None}
+    own = answer(held, directory(), caller=NORTH, now=NOW)["flags"][0]
+    assert (own["authority"], own["restricted"]) == (NORTH, True)
 
 
 def test_none_held_says_as_of_when_and_who_is_covered() -> None:
@@ -178,3 +201,109 @@ def test_a_noted_death_stands_beside_plans_and_beside_none() -> None:
     assert ask(plan())["death_noted"] is None
     unchecked = answer(Held((), {}, True, at), directory(), caller=INFIRMARY, now=NOW)
     assert (unchecked["answer"], unchecked["death_noted"]) == (NOT_CHECKED, at.isoformat())
+
+
+@pytest.mark.parametrize("plans", [(), (plan(),), (plan(restricted=True),), (plan(), plan())])
+@pytest.mark.parametrize("here", [True, False])
+def test_the_names_are_those_that_policies_know(plans: tuple[Flag, ...], here: bool) -> None:
+    """The quick way gives what the careful one gives, of whatever is held."""
+    access = Access(
+        uuid.UUID(int=1), NOW, INFIRMARY, "user:1", "N", True, None, (), "urgent-care", True, "x"
+    )
+    held = Held(
+        plans,
+        {},
+        True,
+        death_noted=NOW,
+        accesses=(access,),
+        attendances=(Attendance(INFIRMARY, None, NOW),),
+        here=here,
+    )
+    covering = Covering(NOW, ({"stale": False},), ())
+    viewer = Viewer(INFIRMARY, frozenset({"clinician"}))
+    body = personal(held, covering, directory(), viewer, NOW)
+    assert names(body) == fields.names(body)
+
+
+HIDDEN = Held(
+    (),
+    {},
+    True,
+    restricted=True,
+    attendances=(Attendance(INFIRMARY, None, NOW),),
+)
+FRESH = Covering(NOW, ({"stale": False},), ())
+
+
+@pytest.mark.parametrize("roles", [{"clinician"}, {"hospital-system"}])
+@pytest.mark.parametrize("broken", [True, False])
+@pytest.mark.parametrize("covering", [FRESH, Covering(NOW, (), ())])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        HIDDEN,
+        replace(HIDDEN, flags=(plan(restricted=True, end=date(2024, 1, 1)),)),  # long over
+    ],
+)
+def test_a_restricted_person_without_a_plan_is_as_one_whom_nobody_knows(
+    roles: set[str], broken: bool, covering: Covering, hidden: Held
+) -> None:
+    """Whoever asks, from where the person is not; through broken glass too. Else a number at a time
+    would tell who is hidden, and when they came to the region.
+    """
+    viewer = Viewer(INFIRMARY, frozenset(roles), break_glass=broken)
+    nobody = Held((), {}, False)
+    assert personal(hidden, covering, directory(), viewer, NOW) == personal(
+        nobody, covering, directory(), viewer, NOW
+    )
+
+
+def test_where_a_restricted_person_is_the_rule_is_told_and_no_place() -> None:
+    """Their own hospital knows them; nor does broken glass there show more."""
+    viewer = Viewer(INFIRMARY, frozenset({"clinician"}), break_glass=True)
+    body = personal(replace(HIDDEN, here=True), FRESH, directory(), viewer, NOW)
+    assert (body["earlier_attendances"], body["earlier_attendances_rule"]) == (None, "withheld")
+    assert body["number"] == "verified-here"
+
+
+def test_a_restricted_person_who_died_is_as_any_other_who_died() -> None:
+    """A death is told; the number must not say that nobody is known."""
+    viewer = Viewer(INFIRMARY, frozenset({"clinician"}))
+    died = replace(HIDDEN, death_noted=NOW)
+    ordinary = replace(died, restricted=False)
+    assert personal(died, FRESH, directory(), viewer, NOW) == personal(
+        ordinary, FRESH, directory(), viewer, NOW
+    )
+
+
+def test_through_broken_glass_none_is_not_told_from_withheld() -> None:
+    """An ordinary child without attendances gets what a restricted one with some gets."""
+    viewer = Viewer(INFIRMARY, frozenset({"clinician"}), break_glass=True)
+    body = personal(Held((plan(),), {}, True), FRESH, directory(), viewer, NOW)
+    assert body["earlier_attendances"] is None
+    assert body["earlier_attendances_rule"] == "none-or-withheld"
+    here = personal(Held((plan(),), {}, True, here=True), FRESH, directory(), viewer, NOW)
+    assert (here["earlier_attendances"], here["earlier_attendances_rule"]) == ([], "shown")
+
+
+@pytest.mark.parametrize(
+    ("caller", "restricted", "rule"),
+    [
+        (INFIRMARY, False, "shown"),
+        (INFIRMARY, True, "withheld"),
+        (SOUTH, True, "withheld"),
+        (NORTH, True, "shown"),
+    ],
+)
+def test_accesses_that_are_withheld_say_so(caller: str, restricted: bool, rule: str) -> None:
+    """Null with the rule, never an empty list: that would be "nobody looked"."""
+    found = ask(plan(restricted=restricted), caller=caller)
+    assert found["accesses_rule"] == rule
+    assert found["accesses"] == ([] if rule == "shown" else None)
+
+
+def test_an_authority_whose_plan_is_long_over_is_not_told_when_somebody_looked() -> None:
+    """It is anybody else by then: the child moved away, perhaps from there."""
+    over = plan(restricted=True, end=date(2024, 1, 1))
+    found = ask(over, plan(authority=SOUTH, restricted=True), caller=NORTH)
+    assert (found["accesses"], found["accesses_rule"]) == (None, "withheld")

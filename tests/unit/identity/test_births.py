@@ -39,7 +39,7 @@ def take(book: Ledger, *events: AttendanceReported | FlagSubmitted) -> None:
 
 def answer(book: Ledger, event: AttendanceReported | FlagSubmitted, outcome: PdsAnswer) -> None:
     """PDS answers the trace behind which the event's key waits."""
-    parked = book.parked(event.source_person)
+    parked = book.parked(event.source_patient)
     assert parked is not None
     trace = book.trace(parked.trace_id)
     keys = make.parked_behind(book, trace.trace_id)

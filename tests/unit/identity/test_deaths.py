@@ -39,7 +39,7 @@ def take(book: Ledger, *events: Death) -> None:
 
 def answer(book: Ledger, event: Death, outcome: PdsAnswer) -> TraceRequest:
     """PDS answers the trace behind which the event's key waits."""
-    parked = book.parked(event.source_person)
+    parked = book.parked(event.source_patient)
     assert parked is not None
     trace = book.trace(parked.trace_id)
     query = "given_prefix_and_birth_date" if trace.kind == "search" else None
@@ -354,7 +354,7 @@ def test_deaths_are_no_candidates_of_a_flag() -> None:
     attendances.take(book, arrival, make.TRACE)
     assert [trace.priority for trace in book.changes.new_traces] == [2]
     flags.take(book, make.flag(), make.TRACE, line_taken=False)
-    flag = book.parked(make.flag().source_person)
+    flag = book.parked(make.flag().source_patient)
     assert flag is not None
     answering.answer(
         book,

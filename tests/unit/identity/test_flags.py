@@ -33,11 +33,11 @@ def flagged(book: Ledger, outcome: PdsAnswer, claim: PersonClaim = CHILD, **fiel
     """Submit a flag and let PDS answer its trace."""
     event = make.flag(claim, **fields)  # type: ignore[arg-type]  # names of the builder
     flags.take(book, event, make.TRACE, line_taken=False)
-    parked = book.parked(event.source_person)
+    parked = book.parked(event.source_patient)
     assert parked is not None
     trace = book.trace(parked.trace_id)
     query = "given_prefix_and_birth_date" if trace.kind == "search" else None
-    answering.answer(book, trace, [event.source_person], TraceAnswer(outcome, query))
+    answering.answer(book, trace, [event.source_patient], TraceAnswer(outcome, query))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_two_lines_of_one_child_share_a_trace() -> None:
     for event in (one, two):
         flags.take(book, event, make.TRACE, line_taken=False)
     (trace,) = book.changes.new_traces
-    answering.answer(book, trace, [one.source_person], TraceAnswer(Found(make.record())))
+    answering.answer(book, trace, [one.source_patient], TraceAnswer(Found(make.record())))
     assert {said.code for said in book.changes.answers.values()} == {"CPR06"}
     assert len(make.said(book.changes.entries)) == 2
 
@@ -177,7 +177,7 @@ def test_a_line_without_a_number_goes_with_its_local_id() -> None:
         flags.take(book, event, make.TRACE, line_taken=False)
     trace = book.changes.new_traces[-1]
     assert trace.kind == "get"
-    answering.answer(book, trace, [one.source_person], TraceAnswer(Found(make.record())))
+    answering.answer(book, trace, [one.source_patient], TraceAnswer(Found(make.record())))
     assert [book.claim(event.event_id).rule for event in (one, two)] == [
         "key-evidence",
         "pds.get.number_birth_date_names",

@@ -97,7 +97,7 @@ def test_events_follow_the_retired_patient_to_the_surviving_one() -> None:
     assert [patients(book)[one.event_id] for one in (first, later)] == [patient("S")] * 2
     said = [one for one in make.said(book.changes.entries) if one.event == first.event_id]
     assert [(one.revision, one.assertion) for one in said] == [(1, "ASSERTED"), (2, "ASSERTED")]
-    assert book.claim(first.event_id).key == make.KEYS.source_person("feed", "S", None, None)
+    assert book.claim(first.event_id).key == make.KEYS.source_patient("feed", "S", None, None)
 
 
 def test_a_repeated_merge_says_nothing_anew() -> None:
@@ -133,8 +133,8 @@ def test_what_waits_for_a_trace_goes_on_waiting_under_the_surviving_id() -> None
     book = make.ledger([make.known()])
     take(book, waits, make.attendance(local_id="S", visit="V2"))
     take(book, make.merge("R", "S"))
-    assert book.parked(make.KEYS.source_person("feed", "R", None, None)) is None
-    assert book.parked(make.KEYS.source_person("feed", "S", None, None)) is not None
+    assert book.parked(make.KEYS.source_patient("feed", "R", None, None)) is None
+    assert book.parked(make.KEYS.source_patient("feed", "S", None, None)) is not None
     answer_all(book)
     assert book.claim(waits.event_id).person == make.known(OTHER).person
 
@@ -203,7 +203,7 @@ def test_a_chain_ends_at_the_last_and_a_circle_at_whom_was_named_last() -> None:
     """R into S into T: T. Then T into R: R, and later S into T again: T."""
     book = make.ledger()
     take(book, make.merge("S", "T", minutes=2), make.merge("R", "S", minutes=3))
-    key = {name: make.KEYS.source_person("feed", name, None, None) for name in "RST"}
+    key = {name: make.KEYS.source_patient("feed", name, None, None) for name in "RST"}
     assert {book.aliases.survivor(one) for one in key.values()} == {key["T"]}
     take(book, make.merge("T", "R", minutes=4))
     assert {book.aliases.survivor(one) for one in key.values()} == {key["R"]}
@@ -250,7 +250,7 @@ def test_aliases_are_one_whatever_the_order(pairs: list[tuple[str, str]], order:
     merges = [one for one in (merging.merge_of(event) for event in events) if one is not None]
     shuffled = list(merges)
     order.shuffle(shuffled)
-    keys = [make.KEYS.source_person("feed", name, None, None) for name in "ABCDE"]
+    keys = [make.KEYS.source_patient("feed", name, None, None) for name in "ABCDE"]
     first, second = Aliases(merges), Aliases([*shuffled, *merges])
     assert [first.survivor(key) for key in keys] == [second.survivor(key) for key in keys]
     assert all(first.survivor(first.survivor(key)) == first.survivor(key) for key in keys)

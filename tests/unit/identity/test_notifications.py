@@ -36,7 +36,7 @@ def take(book: Ledger, *events: Death) -> None:
 
 def answer(book: Ledger, event: Death, record: PdsRecord) -> None:
     """PDS answers what the event's key waits for with this record."""
-    parked = book.parked(event.source_person)
+    parked = book.parked(event.source_patient)
     assert parked is not None
     keys = make.parked_behind(book, parked.trace_id)
     answering.answer(book, book.trace(parked.trace_id), keys, TraceAnswer(Found(record)))
@@ -181,9 +181,9 @@ def test_an_old_message_closes_nothing_newer() -> None:
     book = make.ledger(INDEX)
     first, second = say.death(), say.death(OTHER, version=5, kind=UPDATED)
     take(book, first)
-    assert book.changes.settled == {(first.source_person, None): (1, "local-index")}
+    assert book.changes.settled == {(first.source_patient, None): (1, "local-index")}
     take(book, second, say.death(version=2, kind=UPDATED))
-    assert book.changes.settled == {(first.source_person, None): (5, "local-index")}
+    assert book.changes.settled == {(first.source_patient, None): (5, "local-index")}
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def take(book: Ledger, *events: AttendanceReported | FlagSubmitted) -> None:
 
 
 def trace_of(book: Ledger, event: AttendanceReported | FlagSubmitted) -> TraceRequest:
-    parked = book.parked(event.source_person)
+    parked = book.parked(event.source_patient)
     assert parked is not None
     return book.trace(parked.trace_id)
 
@@ -66,7 +66,7 @@ def test_events_of_a_waiting_key_are_released_in_order() -> None:
     answer(book, events[0], Found(make.record(), score=1.0))
     assert [one.event for one in make.said(book.changes.entries)] == [e.event_id for e in events]
     assert states(book, *events[1:]) == [("verified", "key-evidence")] * 2
-    assert book.parked(events[0].source_person) is None
+    assert book.parked(events[0].source_patient) is None
 
 
 def test_a_number_asks_better_than_names() -> None:
@@ -144,7 +144,7 @@ def test_followers_of_a_refused_arrival_end() -> None:
         ("unresolved", "pds.not_found"),
         ("not_traced", "key-not-traced"),
     ]
-    assert book.parked(first.source_person) is None
+    assert book.parked(first.source_patient) is None
 
 
 def test_the_priority_of_a_key_is_the_highest_in_it() -> None:
@@ -230,7 +230,7 @@ def test_an_invalidated_number_is_linked_to_nobody() -> None:
     take(book, event)
     answer(book, event, Invalidated())
     assert states(book, event) == [("unresolved", "pds.invalidated")]
-    assert book.parked(event.source_person) is None
+    assert book.parked(event.source_patient) is None
     assert not book.changes.persons
 
 
@@ -256,7 +256,7 @@ def test_a_late_flag_finds_who_waits() -> None:
         ("verified", "local-index"),
         ("verified", "flag-backmatch"),
     ]
-    assert book.parked(arrival.source_person) is None
+    assert book.parked(arrival.source_patient) is None
 
 
 def test_a_late_flag_finds_the_untraced_mother() -> None:
@@ -301,7 +301,7 @@ def test_one_visit_under_two_keys_waits_for_one_trace() -> None:
     assert trace_of(book, cancel) == trace_of(book, arrival)
     answer(book, arrival, Found(make.record(), score=1.0))
     assert states(book, cancel) == [("verified", "key-evidence")]
-    assert book.parked(cancel.source_person) is None
+    assert book.parked(cancel.source_patient) is None
 
 
 def test_two_keys_share_one_question() -> None:
@@ -325,7 +325,7 @@ def test_a_bare_cancel_under_another_local_id_is_not_the_waiting_childs() -> Non
         ("verified", "pds.search.birth_date_names"),
         ("not_traced", "key-not-traced"),
     ]
-    assert book.parked(cancel.source_person) is None
+    assert book.parked(cancel.source_patient) is None
 
 
 def test_a_bare_cancel_under_another_local_id_is_not_the_flagged_childs() -> None:

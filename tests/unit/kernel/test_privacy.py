@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from halyard.errors import ConfigurationError
 from halyard.privacy import Keys, load_keys
 
-KEYS = Keys(bus=bytes(range(32)), store=bytes(range(32, 64)), webhook={"authority": "hush"})
+KEYS = Keys(bus=bytes(range(32)), store=bytes(range(32, 64)), webhook={"authority": ("hush",)})
 NUMBER = "9990000018"
 TEXT = st.text(max_size=8)
 
@@ -87,7 +87,7 @@ def test_keys_are_read_from_their_file(tmp_path: Path) -> None:
     """Both keys and the webhook secrets."""
     keys = load_keys(_file(tmp_path, _secrets()))
     assert (keys.bus, keys.store) == (b"\x11" * 32, b"\x22" * 32)
-    assert keys.webhook == {"authority": "hush"}
+    assert keys.webhook == {"authority": ("hush",)}
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o777])

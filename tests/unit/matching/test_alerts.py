@@ -32,6 +32,7 @@ from streams.matching.notices import notices
 from streams.matching.visit import fold
 from tests.support.matching import (
     CHILD,
+    DESK,
     DIRECTORY,
     LEEDS,
     NOON,
@@ -71,20 +72,26 @@ class World:
     def turn(self) -> list[Change]:
         """Reconcile and keep the outcome; versions only grow."""
         self.now += timedelta(seconds=1)
-        state = PersonState(
-            self.person, tuple(self.visits.values()), self.flags, tuple(self.alerts.values())
-        )
-        changes = reconcile(state, deciding(self.now))
+        changes = reconcile(self.state(), deciding(self.now))
         for change in changes:
             before = self.alerts.get(change.row.alert_id)
             grown = 0 if change.change is None else 1
             assert change.row.version == (before.version if before else 0) + grown
             self.alerts[change.row.alert_id] = change.row
-        again = PersonState(
-            self.person, tuple(self.visits.values()), self.flags, tuple(self.alerts.values())
-        )
-        assert reconcile(again, deciding(self.now)) == []
+        assert reconcile(self.state(), deciding(self.now)) == []
         return changes
+
+    def state(self) -> PersonState:
+        """What is known now; restricted if a plan or a visit of the person says so."""
+        own = [one.about(self.person) for one in self.visits.values()]
+        return PersonState(
+            self.person,
+            tuple(self.visits.values()),
+            self.flags,
+            tuple(self.alerts.values()),
+            restricted=any(one.restricted for one in self.flags)
+            or any(one.restricted for one in own if one.person == self.person),
+        )
 
     def put(self, *visits: Visit) -> list[Change]:
         """Store folded visits and reconcile."""
@@ -129,7 +136,7 @@ def test_an_arrival_of_a_flagged_child_is_alerted_with_all_that_is_known() -> No
         "0114 496 0001",
     )
     assert content.nhs_number == CHILD
-    told = notices(change, DIRECTORY)
+    told = notices(change, DESK)
     assert [(one.destination, one.kind) for one in told.deliveries] == [
         ("sheffield", "alert"),
         ("hospital-contact", "match"),
@@ -349,7 +356,7 @@ def test_a_withdrawal_shows_the_plans_as_they_are_now() -> None:
         world.turn()
         world.flags = now
         (gone,) = world.turn()
-        alert, match = (orjson.loads(one.body) for one in notices(gone, DIRECTORY).deliveries)
+        alert, match = (orjson.loads(one.body) for one in notices(gone, DESK).deliveries)
         assert gone.row.rule == "flag-withdrawn"
         assert [(one["start"], one["end"], one["active"]) for one in alert["flags"]] == shown
         assert match["plan_types"] == []
@@ -421,7 +428,7 @@ def test_a_restricted_childs_alert_names_no_place_and_goes_to_its_own_contact_al
         content = change.row.content.content
         assert (content.department, content.site_ods, content.mode_of_arrival) == (None,) * 3
         assert (content.reason, content.admission_method) == (None, None)
-        told = notices(change, DIRECTORY)
+        told = notices(change, DESK)
         assert [one.destination for one in told.deliveries] == ["sheffield-restricted"]
         assert b"Emergency" not in told.deliveries[0].body
 
@@ -432,7 +439,7 @@ def test_a_restricted_childs_alert_names_no_hospital_on_the_bus_only_whom_to_rin
     """Subscribers learn no hospital and no phone; the registered contact learns the phone."""
     world = World(visit(), flags=[flag(restricted=True)])
     (change,) = world.turn()
-    told = notices(change, DIRECTORY)
+    told = notices(change, DESK)
     event = codec.decode_as(AlertChanged, told.entry.record.value)
     assert (event.hospital, event.content.hospital, event.content.hospital_name) == ("", "", "")
     assert (event.content.callback_name, event.content.callback_phone) == (None, None)
@@ -447,7 +454,7 @@ def test_a_restricted_childs_alert_names_no_hospital_on_the_bus_only_whom_to_rin
     }
     assert b"RHQ01" not in delivery.body
     (gone,) = world.put(visit(live=False, arrived=None, state="cancelled"))
-    assert b"RHQ01" not in notices(gone, DIRECTORY).entry.record.value
+    assert b"RHQ01" not in notices(gone, DESK).entry.record.value
 
 
 def test_becoming_restricted_takes_the_hospital_out_also_of_the_withdrawal() -> None:
@@ -456,7 +463,7 @@ def test_becoming_restricted_takes_the_hospital_out_also_of_the_withdrawal() -> 
     world.turn()
     world.flags = (flag(restricted=True),)
     (gone,) = world.put(visit(live=False, arrived=None, state="cancelled"))
-    assert b"RHQ01" not in notices(gone, DIRECTORY).entry.record.value
+    assert b"RHQ01" not in notices(gone, DESK).entry.record.value
 
 
 def test_an_alert_without_endpoint_has_a_row_that_waits_for_one() -> None:
@@ -465,7 +472,7 @@ def test_an_alert_without_endpoint_has_a_row_that_waits_for_one() -> None:
         world = World(visit(), flags=[flag(authority=authority)])
         (change,) = world.turn()
         known = replace(DIRECTORY, authorities={})
-        told = notices(change, known)
+        told = notices(change, replace(DESK, directory=known))
         assert [one.destination for one in told.deliveries if one.kind == "alert"] == [
             f"none:{authority}"
         ]
@@ -476,7 +483,7 @@ def test_a_restricted_child_without_registered_contact_is_alerted_to_nobody_but_
     """The alert waits for a registered contact; the missing endpoint is told to the log."""
     world = World(visit(restricted=True), flags=[flag(authority=LEEDS)])
     (change,) = world.turn()
-    told = notices(change, DIRECTORY)
+    told = notices(change, DESK)
     assert [one.destination for one in told.deliveries] == [f"none-restricted:{LEEDS}"]
     assert told.unreachable
 

@@ -106,7 +106,7 @@ def test_a_hidden_place_withholds_department_site_and_reason_but_not_whom_to_rin
     assert content.location_shielded
     assert content.hospital_name == "Northern Children's Hospital"
     assert content.callback_phone == "0114 496 0001"
-    body = orjson.loads(payload.alert_body(change.row.content, DIRECTORY))
+    body = orjson.loads(payload.dump(payload.alert_body(change.row.content, DIRECTORY)))
     assert body["visit"]["location_shielded"] is True
     assert body["visit"]["department"] is None
 
@@ -121,7 +121,7 @@ def test_a_departure_updates_the_alert_and_opens_no_new_round() -> None:
     assert rules(changes) == ["visit-departed"]
     row = changes[0].row
     assert (row.state, row.round, row.accepted_at) == (ACCEPTED, 1, NOON)
-    body = orjson.loads(payload.alert_body(row.content, DIRECTORY))
+    body = orjson.loads(payload.dump(payload.alert_body(row.content, DIRECTORY)))
     assert body["visit"]["departed_at"] == "2026-03-10T13:00:00+00:00"
     assert body["visit"]["discharge_destination"] == "19"
 
@@ -294,3 +294,11 @@ def test_a_discharge_tidied_up_long_after_is_no_word_of_a_stay() -> None:
     weeks = [attendance("A08", at=NOON + count * 20 * DAY) for count in (1, 2)]
     tidied = attendance("A03", at=NOON + 240 * DAY)
     assert made(attendance("A04"), *weeks, tidied).heard_until == NOON + 40 * DAY
+
+
+@pytest.mark.parametrize(("days", "raised"), [(364, 1), (366, 0)])
+def test_an_arrival_of_long_ago_is_not_alerted_again(days: int, raised: int) -> None:
+    """After a year its alert may have ended; before that, what comes late is still told."""
+    world = World(made(attendance("A04")), flags=[flag()])
+    world.now = NOON + days * DAY
+    assert len(world.turn()) == raised

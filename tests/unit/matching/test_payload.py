@@ -20,7 +20,7 @@ from streams.matching import payload
 from streams.matching.alerts import Change, reconcile
 from streams.matching.desired import Deciding, PersonState
 from streams.matching.receipts import receipt_entries
-from tests.support.matching import CHILD, DIRECTORY, NOON, SHEFFIELD, flag, person_of, visit
+from tests.support.matching import CHILD, DESK, DIRECTORY, NOON, SHEFFIELD, flag, person_of, visit
 
 
 def change(**changes: Any) -> Change:
@@ -30,6 +30,7 @@ def change(**changes: Any) -> Change:
         (visit(**changes),),
         (flag(), flag(PlanType.LAC, phone_office="0114 496 0777", sequence=2)),
         (),
+        restricted=bool(changes.get("restricted")),
     )
     deciding = Deciding(
         DIRECTORY, NOON, lambda body: hashlib.sha256(body).hexdigest(), lambda *_: "00-1-2-01"
@@ -40,7 +41,7 @@ def change(**changes: Any) -> Change:
 
 def test_the_alert_says_who_where_why_and_whom_to_ring() -> None:
     """Every part of the documented shape of halyard.alert.v1."""
-    body = orjson.loads(payload.alert_body(change().row.content, DIRECTORY))
+    body = orjson.loads(payload.dump(payload.alert_body(change().row.content, DIRECTORY)))
     assert body["schema"] == "halyard.alert.v1"
     assert (body["change"], body["version"], body["provisional"]) == ("raised", 1, False)
     assert body["changed_at"] == "2026-03-10T12:00:00Z"
@@ -79,7 +80,9 @@ def test_the_alert_says_who_where_why_and_whom_to_ring() -> None:
 def test_the_match_names_the_authority_and_whom_to_ring_there() -> None:
     """Phones as the latest record states them, gaps from the directory."""
     made = change()
-    body = orjson.loads(payload.match_body(made.row.content, DIRECTORY, phones=made.phones))
+    body = orjson.loads(
+        payload.dump(payload.match_body(made.row.content, DIRECTORY, phones=made.phones))
+    )
     assert (body["schema"], body["change"]) == ("halyard.match.v1", "matched")
     assert body["plan_types"] == ["CPP", "LAC"]
     assert body["authority"]["phone_office"] == "0114 496 0777"
@@ -89,8 +92,8 @@ def test_the_match_names_the_authority_and_whom_to_ring_there() -> None:
 
 def test_the_same_facts_give_the_same_bytes() -> None:
     """Sorted keys, no clock of their own: a repeat is identical."""
-    assert payload.alert_body(change().row.content, DIRECTORY) == payload.alert_body(
-        change().row.content, DIRECTORY
+    assert payload.dump(payload.alert_body(change().row.content, DIRECTORY)) == payload.dump(
+        payload.alert_body(change().row.content, DIRECTORY)
     )
 
 
@@ -124,7 +127,7 @@ def test_an_acceptance_is_told_to_subscribers_and_to_the_hospitals_contact() -> 
         Rung.ACCEPTED,
         at=NOON,
         source="serve",
-        directory=DIRECTORY,
+        desk=DESK,
     )
     event = codec.decode_as(AlertReceipt, entry.record.value)
     assert entry.record.key == str(event.alert_id)
@@ -135,22 +138,22 @@ def test_an_acceptance_is_told_to_subscribers_and_to_the_hospitals_contact() -> 
         "on our way",
     )
     assert delivery is not None
-    assert (delivery.destination, delivery.kind, delivery.version) == (
+    row_sent = delivery.row
+    assert (row_sent.destination, row_sent.kind, row_sent.version) == (
         "hospital-contact",
         "receipt",
         2,
     )
-    body = orjson.loads(delivery.body)
+    body = orjson.loads(row_sent.body)
     assert body["schema"] == "halyard.receipt.v1"
     assert (body["rung"], body["by"], body["answer"]) == ("accepted", "EDT", "on our way")
-    assert delivery.delivery_id == delivery.delivery_id
-    assert isinstance(delivery.delivery_id, uuid.UUID)
+    assert isinstance(row_sent.delivery_id, uuid.UUID)
 
 
 def test_a_delivery_is_a_receipt_for_subscribers_alone() -> None:
     """The contact hears of match, acceptance and withdrawal, not of each delivery."""
     entry, delivery = receipt_entries(
-        change().row, Rung.DELIVERED, at=NOON, source="dispatcher", directory=DIRECTORY
+        change().row, Rung.DELIVERED, at=NOON, source="dispatcher", desk=DESK
     )
     assert codec.decode_as(AlertReceipt, entry.record.value).answer is None
     assert delivery is None
@@ -164,7 +167,7 @@ def test_a_restricted_childs_receipt_goes_to_no_hospital() -> None:
         Rung.ACCEPTED,
         at=NOON,
         source="serve",
-        directory=DIRECTORY,
+        desk=DESK,
     )
     assert delivery is None
     assert b"RHQ01" not in entry.record.value
@@ -182,13 +185,11 @@ def test_the_reference_shows_the_shapes_that_are_sent() -> None:
     text = (Path(__file__).parents[3] / "docs/reference/alerts.md").read_text()
     examples = [orjson.loads(one) for one in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
     made = change()
-    _, receipt = receipt_entries(
-        accepted_row(), Rung.ACCEPTED, at=NOON, source="serve", directory=DIRECTORY
-    )
+    _, receipt = receipt_entries(accepted_row(), Rung.ACCEPTED, at=NOON, source="serve", desk=DESK)
     assert receipt is not None
     sent = [
-        payload.alert_body(made.row.content, DIRECTORY),
-        payload.match_body(made.row.content, DIRECTORY, phones=made.phones),
-        receipt.body,
+        payload.dump(payload.alert_body(made.row.content, DIRECTORY)),
+        payload.dump(payload.match_body(made.row.content, DIRECTORY, phones=made.phones)),
+        receipt.row.body,
     ]
     assert [shape(one) for one in examples] == [shape(orjson.loads(body)) for body in sent]

@@ -261,7 +261,7 @@ def distinct(events: list[VisitEvent]) -> list[VisitEvent]:
     return list(seen.values())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_every_permutation_and_repetition_folds_the_same(data: st.DataObject) -> None:
     """Any order, with any repeats, gives the same visit: nothing depends on offsets."""

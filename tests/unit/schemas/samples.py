@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
+from schemas import codec
+from schemas.accesses import AccessRecorded
 from schemas.codec import Event
 from schemas.events import (
     AlertChange,
@@ -37,6 +40,12 @@ NUMBER = "9990000018"  # of the test range
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 MOMENT = Moment(utc=AT, offset_minutes=60, repeated_hour=True)
 PSEUDONYM = "0123456789abcdef" * 2
+
+
+def class_named(name: str) -> Any:
+    """The class of an event, or of something within one."""
+    rooms = (codec.accesses, codec.deaths, codec.events)
+    return next(getattr(room, name) for room in rooms if hasattr(room, name))
 
 
 def _id(number: int) -> uuid.UUID:
@@ -242,6 +251,15 @@ SAMPLES: tuple[Event, ...] = (
         digest=PSEUDONYM,
         truncated=True,
         head=b"\x00\xff",
+    ),
+    AccessRecorded(
+        event_id=_id(40),
+        access_id=_id(41),
+        person=PSEUDONYM,
+        looked_at=AT,
+        purpose="urgent-care",
+        unscheduled=True,
+        interface="flags-query",
     ),
     *DEATH_SAMPLES,
 )

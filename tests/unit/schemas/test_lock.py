@@ -17,6 +17,7 @@ from schemas.codec import EVENT_TYPES
 from schemas.compatibility import incompatibilities
 from schemas.events import AlertReceipt
 from schemas.topics import CONTROL, registry
+from tests.unit.schemas.samples import class_named
 
 NAMES = sorted(EVENT_TYPES)
 
@@ -38,12 +39,7 @@ def test_the_dataclass_has_the_fields_of_the_avro_file(name: str) -> None:
     schema = codec.schema_from_files(EVENT_TYPES[name])
     found = 0
     for record in _records(schema):
-        cls = getattr(
-            codec.deaths
-            if hasattr(codec.deaths, record["name"].rsplit(".", 1)[1])
-            else codec.events,
-            record["name"].rsplit(".", 1)[1],
-        )
+        cls = class_named(record["name"].rsplit(".", 1)[1])
         assert [item["name"] for item in record["fields"]] == [
             item.name for item in dataclasses.fields(cls)
         ]
@@ -55,10 +51,7 @@ def test_the_dataclass_has_the_fields_of_the_avro_file(name: str) -> None:
 def test_the_enums_have_the_symbols_of_the_avro_file(name: str) -> None:
     """Same symbols, and UNKNOWN is the default of each."""
     for enum in _nodes(codec.schema_from_files(EVENT_TYPES[name]), "enum"):
-        cls = getattr(
-            codec.deaths if hasattr(codec.deaths, enum["name"].rsplit(".", 1)[1]) else codec.events,
-            enum["name"].rsplit(".", 1)[1],
-        )
+        cls = class_named(enum["name"].rsplit(".", 1)[1])
         assert enum["symbols"] == [member.value for member in cls]
         assert enum["default"] == "UNKNOWN"
 

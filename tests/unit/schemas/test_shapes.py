@@ -14,6 +14,7 @@ import pytest
 
 from schemas import codec
 from schemas.codec import EVENT_TYPES
+from tests.unit.schemas.samples import class_named
 
 SIMPLE = {str: "string", int: "long", bool: "boolean", bytes: "bytes"}
 LOGICAL = {uuid.UUID: "uuid", datetime: "timestamp-micros"}
@@ -34,7 +35,7 @@ def _named(node: Any, found: dict[str, Any]) -> dict[str, Any]:
 
 def _class(full_name: str) -> Any:
     name = full_name.rsplit(".", 1)[1]
-    return getattr(codec.deaths if hasattr(codec.deaths, name) else codec.events, name)
+    return class_named(name)
 
 
 def _agrees(hint: Any, avro: Any, names: dict[str, Any]) -> bool:

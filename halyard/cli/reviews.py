@@ -1,0 +1,137 @@
+"""`halyard reviews disclosures list|release|refuse`: what a sharing policy leaves to a person."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flag_service.releasing import Outcome, Reviewer, Word, decide
+from halyard.cli.output import Exit, Json, line, print_json, table
+from halyard.cli.running import running_system
+from halyard.cli.who import me
+from halyard.clock import system_clock
+from halyard.errors import PermanentError
+from halyard.postgres import make_pool, transaction
+from halyard.privacy import load_keys
+from halyard.settings import Settings, load_settings
+from policies.desk import Desk
+from policies.model import load_policies
+from stores import held
+from stores.directory import load_directory
+from stores.held import Kept
+
+app = typer.Typer(help="Decisions that people take.", no_args_is_help=True)
+disclosures = typer.Typer(
+    help="Disclosures that a sharing policy leaves to a person, or denied.", no_args_is_help=True
+)
+app.add_typer(disclosures, name="disclosures")
+
+_COLUMNS = (
+    "item_id",
+    "what",
+    "kind",
+    "recipient",
+    "reviewer",
+    "subject",
+    "version",
+    "policy",
+    "policy_version",
+    "rule",
+    "denied",
+    "created_at",
+)
+
+Item = Annotated[str, typer.Argument(help="Id, as `halyard reviews disclosures list` shows it.")]
+Why = Annotated[
+    str, typer.Option(help="Why; kept in the audit chain. No personal data.", prompt=False)
+]
+
+
+@disclosures.command("list")
+def list_(
+    organisation: Annotated[
+        str | None, typer.Option(help="Only what this organisation's people decide.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200,
+    json: Json = False,
+) -> None:
+    """Show what waits for a person, and alerts that a policy denied; no bodies."""
+    running_system(load_settings().data_dir)
+    found = asyncio.run(_kept(load_settings(), organisation, limit))
+    if json:
+        print_json({"disclosures": [asdict(one) for one in found]})
+    elif found:
+        table(_COLUMNS, [asdict(one) for one in found])
+    else:
+        line("nothing waits for a person")
+
+
+@disclosures.command()
+def release(item: Item, reason: Why, json: Json = False) -> None:
+    """Let it leave, as far as the policies in force permit with a person's word."""
+    _decide(item, "release", reason, json=json)
+
+
+@disclosures.command()
+def refuse(item: Item, reason: Why, json: Json = False) -> None:
+    """It never leaves."""
+    _decide(item, "refuse", reason, json=json)
+
+
+def _decide(item: str, word: Word, reason: str, *, json: bool) -> None:
+    try:
+        item_id = uuid.UUID(item)
+    except ValueError:
+        raise typer.BadParameter(
+            "give an id as `halyard reviews disclosures list` shows it"
+        ) from None
+    if not reason.strip():
+        raise typer.BadParameter("say why (--reason)")
+    running_system(load_settings().data_dir)
+    outcome = asyncio.run(_decided(load_settings(), item_id, word, reason.strip()))
+    if outcome is None:
+        raise PermanentError(
+            f"Nothing of id {item_id} waits; `halyard reviews disclosures list` shows what does."
+        )
+    if outcome.state == "denied" and outcome.asked is not None:
+        ruling = outcome.asked.ruling
+        raise PermanentError(
+            f"The policies in force do not permit it ({ruling.policy} version {ruling.version}, "
+            f"rule {ruling.rule}); mend the policy, start the processes again, then release."
+        )
+    if json:
+        print_json({"item_id": item_id, "state": outcome.state, "changed": outcome.changed})
+    else:
+        line(outcome.state if outcome.changed else f"it was {outcome.state} already")
+    if outcome.state != f"{word}d":
+        raise typer.Exit(Exit.FAILED)
+
+
+async def _kept(settings: Settings, organisation: str | None, limit: int) -> list[Kept]:
+    async with (
+        make_pool(settings, name="reviews", size=1) as pool,
+        transaction(pool) as connection,
+    ):
+        return await held.kept(connection, organisation, limit=limit)
+
+
+async def _decided(
+    settings: Settings, item_id: uuid.UUID, word: Word, reason: str
+) -> Outcome | None:
+    desk = Desk(
+        load_policies(settings.policies.directory),
+        load_directory(settings.directory_file),
+        load_keys(settings.security),
+        me(),
+    )
+    async with (
+        make_pool(settings, name="reviews", size=1) as pool,
+        transaction(pool) as connection,
+    ):
+        return await decide(
+            connection, item_id, word, Reviewer(desk.actor, reason), desk, system_clock()
+        )

@@ -1,0 +1,1 @@
+"""The audit chain at work: sealing, checkpoints, reviews, verifying."""

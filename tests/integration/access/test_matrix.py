@@ -1,0 +1,357 @@
+"""Every route × every role × own and another organisation, over the real application and database.
+
+Both fences are tried, and then the first alone: with the app role's rights the database refuses
+nothing, so what another organisation does not see then is what the code itself keeps from it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from psycopg.rows import dict_row
+
+from flag_service import authorising
+from flag_service.app import create_app
+from flag_service.authorising import RULE, Authorising
+from flag_service.bus import Bus
+from flag_service.live import Live, Pace
+from flag_service.matrix import ANYBODY, MATRIX, Line, Scope
+from flag_service.refusals import Refusals, into
+from flag_service.roles import Role
+from halyard.caller import Attempt, Caller
+from halyard.http_edge import bearer
+from halyard.postgres import Connection, Pool, make_pool
+from halyard.problems import PROBLEM
+from policies.desk import Desk
+from policies.model import load_policies
+from stores import worklist
+from stores.panels import Agency
+from tests.support.face import CLINIC, INFIRMARY, KEYS, NORTH, SOUTH, directory, settings
+from tests.support.services import Database
+from tests.support.two_sides import (
+    AGENCY,
+    AT,
+    MARKS,
+    NUMBER,
+    alert_id,
+    fill,
+    held_id,
+    open_reviews,
+    own_id,
+)
+
+AUTHORITY_ROLES = {Role.LA_SYSTEM, Role.SOCIAL_WORKER}
+
+
+def home(role: Role) -> tuple[str, str]:
+    """The organisation in which the test has the role, and another of its kind."""
+    return (NORTH, SOUTH) if role in AUTHORITY_ROLES else (INFIRMARY, CLINIC)
+
+
+async def door(attempt: Attempt) -> Caller | None:
+    """Admits ``role@organisation``."""
+    role, _, organisation = (bearer(attempt) or "").partition("@")
+    if not organisation:
+        return None
+    return Caller(
+        organisation=organisation,
+        subject=f"user:{role}",
+        roles=frozenset({role}),
+        person=not role.endswith("-system"),
+        name="Made Up",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The application over a filled database, asked without a network."""
+
+    app: FastAPI
+    http: httpx.AsyncClient
+    refusals: Refusals
+    database: Database
+
+    async def ask(self, line: Line, role: str, organisation: str, whose: str) -> httpx.Response:
+        """Use the line's route as a role of `organisation`, for what is `whose`."""
+        return await self.http.request(
+            line.method,
+            path(line.route, whose),
+            headers={
+                "Authorization": f"Bearer {role}@{organisation}",
+                "Content-Type": "application/json",
+            },
+            content=BODIES.get(line.route, b"{}") if line.method == "POST" else None,
+        )
+
+
+BODIES = {
+    "/alerts/{alert_id}/accept": b'{"by": "duty desk", "answer": "seen"}',
+    "/alerts/{alert_id}/share": b'{"recipient": "%b", "reason": "made up"}' % AGENCY.encode(),
+    "/reviews/disclosures/{item_id}": b'{"decision": "refuse", "reason": "made up"}',
+    "/reviews/accesses/{review_id}": b'{"outcome": "appropriate", "note": "made up"}',
+    "/audit/subject-access": b'{"nhs_number": "%b", "reason": "made up"}' % NUMBER.encode(),
+    "/flags/query": b'{"nhs_number": "%b", "purpose": "direct-care"}' % NUMBER.encode(),
+}
+"""Bodies that come as far as a row; to other routes an empty one does."""
+
+SHOWN = {
+    "/uploads/{upload_id}", "/alerts", "/alerts/stream", "/alerts/{alert_id}", "/worklist",
+    "/fhir/R4/messages", "/fhir/R4/messages/{letter_id}", "/audit",
+    "/reviews/disclosures", "/reviews/accesses",
+}  # fmt: skip
+"""Routes that show one's own row of `tests.support.two_sides`: another's would be seen too."""
+
+DONE = {
+    "/alerts/{alert_id}/accept", "/alerts/{alert_id}/share", "/reviews/disclosures/{item_id}",
+    "/reviews/accesses/{review_id}", "/fhir/R4/messages/{letter_id}/$acknowledge",
+}  # fmt: skip
+"""Routes that do something to one's own row of `tests.support.two_sides`, and succeed."""
+
+ROWLESS = {
+    "/uploads": "makes rows, by the bus, which is away: tests/integration/local_authority",
+    "/fhir/R4/$process-message": "the same: tests/integration/fhir",
+    "/audit/subject-access": "shows entries about one child: tests/integration/audit/test_face.py",
+}
+"""Routes of one's own organisation whose answer here rests on no row of its, and why."""
+
+
+def path(route: str, whose: str) -> str:
+    """The route with ids of an organisation's own things; of what it has none, an id of nothing."""
+    return route.format_map(
+        _Ids(
+            upload_id=own_id(whose, "upload"),
+            alert_id=alert_id(whose),
+            letter_id=own_id(whose, "letter"),
+            item_id=held_id(whose),
+            review_id=own_id(whose, "review"),
+        )
+    )
+
+
+class _Ids(dict[str, uuid.UUID]):
+    def __missing__(self, _name: str) -> uuid.UUID:
+        return uuid.UUID(int=77)
+
+
+@asynccontextmanager
+async def world(database: Database, rights: str) -> AsyncIterator[World]:
+    """An application whose pool has these rights: the ``face``'s, or the app role's."""
+    made = settings(database_url=database.url, request_timeout=0.2)
+    async with (
+        make_pool(made, name="app", size=2) as app_pool,
+        make_pool(made, name="face", size=4, schema="face") as face_pool,
+    ):
+        await fill(app_pool)
+        owner = settings(database_url=database.owner_url)
+        async with make_pool(owner, name="owner", size=1) as owner_pool:
+            await open_reviews(owner_pool)
+        pool: Pool = face_pool if rights == "face" else app_pool
+        school = Agency(code=AGENCY, name="A School", kind="school")
+        known = replace(directory(), agencies={AGENCY: school})
+        desk = Desk(load_policies(None), known, KEYS, "process:serve")
+        refusals = Refusals(into(face_pool), lambda: AT)
+        app = create_app(
+            made,
+            pool,
+            KEYS,
+            known,
+            Bus(made),
+            lambda: AT,
+            live_lists=Live(pool, desk, pace=Pace(longest=0)),  # one reading, then it ends
+            door=door,
+            refusals=refusals,
+        )
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://hub") as http:
+            yield World(app, http, refusals, database)
+
+
+@pytest.fixture(params=["face", "app"])
+async def hub(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[World]:
+    """Both fences; and the first alone."""
+    async with world(database, request.param) as made:
+        yield made
+
+
+@pytest.fixture
+async def face(database: Database) -> AsyncIterator[World]:
+    """Both fences."""
+    async with world(database, "face") as made:
+        yield made
+
+
+def guarded() -> Iterator[Line]:
+    """Lines that somebody needs a role for."""
+    yield from (line for line in MATRIX if not isinstance(line.who, str))
+
+
+def others(organisation: str) -> set[str]:
+    """What stands in rows that an organisation must not see."""
+    side = {NORTH: INFIRMARY, INFIRMARY: NORTH, SOUTH: CLINIC, CLINIC: SOUTH}[organisation]
+    return {mark for code, mark in MARKS.items() if code not in (organisation, side)}
+
+
+def wrong(line: Line, role: Role, answer: httpx.Response, *, own: bool) -> str | None:
+    """What is wrong with an answer about one's own thing, or another organisation's; None if
+    nothing is.
+    """
+    organisation, _ = home(role)
+    allowed = line.admits(frozenset({role}))
+    said = f"{line.method} {line.route} as {role} ({'own' if own else 'other'}): "
+    leaked = [mark for mark in others(organisation) if mark in answer.text]
+    if leaked and (line.scope is not Scope.PERSON or not allowed):
+        return f"{said}shows {leaked}"
+    if not allowed:
+        problem = answer.headers.get("content-type") == PROBLEM  # else an OperationOutcome
+        right = answer.status_code == 403 and (not problem or RULE in answer.text)
+        return None if right else f"{said}{answer.status_code}, though no line allows it"
+    if answer.status_code in (401, 500) or RULE in answer.text:
+        return f"{said}{answer.status_code}, though a line allows it"
+    if own and line.route in SHOWN and MARKS[organisation] not in answer.text:
+        return None if _has_none(line, organisation) else f"{said}its own row is not shown"
+    # 409: another role has decided it, which is an answer about the row too
+    if own and line.route in DONE and not (answer.is_success or answer.status_code == 409):
+        return f"{said}{answer.status_code}: its own row is not acted on ({answer.text})"
+    if not own and "{" in line.route and line.scope is Scope.OWN and answer.is_success:
+        return f"{said}{answer.status_code}: it is not there for others"
+    return None
+
+
+def _has_none(line: Line, organisation: str) -> bool:
+    """Hospitals have no uploads."""
+    return "upload" in line.route and organisation in (INFIRMARY, CLINIC)
+
+
+async def test_every_route_for_every_role_and_organisation(hub: World) -> None:
+    """Allowed: answered. Not allowed: 403 before anything. Another's: as if it were not there."""
+    found: list[str | None] = []
+    done: set[str] = set()
+    for line in guarded():
+        for role in Role:
+            mine, another = home(role)
+            for whose in (another, mine):
+                answer = await hub.ask(line, role, mine, whose)
+                found.append(wrong(line, role, answer, own=whose == mine))
+                if whose == mine and answer.is_success:
+                    done.add(line.route)
+    assert len(found) == len(list(guarded())) * len(Role) * 2
+    assert [one for one in found if one] == []
+    assert done >= DONE
+
+
+def test_each_route_rests_on_a_row_of_ones_own_or_says_why_not() -> None:
+    """Else the comparison above could not fail for it: what is nobody's nobody is shown."""
+    own = {line.route for line in guarded() if line.scope is Scope.OWN}
+    assert own == SHOWN | DONE | set(ROWLESS)
+    assert len(own) == len(SHOWN) + len(DONE) + len(ROWLESS)
+    for line in guarded():
+        if "{" in line.route:
+            assert str(uuid.UUID(int=77)) not in path(line.route, NORTH), line.route
+
+
+async def test_without_a_credential_only_open_routes_answer(face: World) -> None:
+    """401 for the rest, also for paths that are none: nobody learns which there are."""
+    for line in MATRIX:
+        answer = await face.http.request(line.method, path(line.route, NORTH))
+        assert (answer.status_code == 401) == (line.who != ANYBODY), line
+    assert (await face.http.get("/nothing")).status_code == 401
+
+
+async def test_what_is_anothers_and_what_is_nowhere_look_alike(hub: World) -> None:
+    """The same status and the same words, so that ids cannot be tried out."""
+    for line in guarded():
+        if line.scope is not Scope.OWN or "{" not in line.route:
+            continue
+        for role in sorted(set(Role) & set(line.who)):
+            mine, another = home(Role(role))
+            there = await hub.ask(line, role, mine, another)
+            nowhere = await hub.http.request(
+                line.method,
+                line.route.format_map(_Ids()),
+                headers=dict(there.request.headers),
+                content=there.request.content,
+            )
+            assert (there.status_code, there.text) == (nowhere.status_code, nowhere.text), line
+
+
+@pytest.mark.parametrize("line", list(guarded()), ids=lambda line: f"{line.method} {line.route}")
+def test_a_check_taken_out_would_be_seen(line: Line) -> None:
+    """The comparison above fails for a route that lets everybody in: it is not blind."""
+    refused = [role for role in Role if not line.admits(frozenset({role}))]
+    assert refused, "every role may: say `any-caller`"
+    open_ = httpx.Response(200, json={"rows": []})
+    for role in refused:
+        assert wrong(line, role, open_, own=True) is not None
+    shows = httpx.Response(200, text=" ".join(MARKS.values()))
+    if line.scope is Scope.OWN:
+        assert all(wrong(line, role, shows, own=False) is not None for role in Role)
+
+
+async def test_a_hole_in_the_hook_is_seen(database: Database, monkeypatch: Any) -> None:
+    """With the check taken out of `authorising` the whole comparison finds every route open."""
+    monkeypatch.setattr(Authorising, "__call__", lambda *_: None)
+    async with world(database, "face") as hub:
+        line = next(one for one in guarded() if one.route == "/worklist")
+        answer = await hub.ask(line, Role.OPERATOR, INFIRMARY, INFIRMARY)
+        assert wrong(line, Role.OPERATOR, answer, own=True) is not None
+
+
+async def test_refusals_stand_in_the_chain_of_the_organisation(face: World) -> None:
+    """Who, in which role, at which route; written later, by the face's own right to add; the path's
+    ids are not in it.
+    """
+    line = next(one for one in MATRIX if one.route == "/alerts/{alert_id}/accept")
+    for _ in range(3):
+        answer = await face.ask(line, Role.CLINICIAN, INFIRMARY, INFIRMARY)
+        assert answer.status_code == 403
+    assert await face.refusals.write() == 1
+    with psycopg.connect(face.database.url, row_factory=dict_row) as connection:
+        [entry] = connection.execute(
+            "select body from halyard.audit_entries where body->>'kind' = 'refusal'"
+        ).fetchall()
+    body = entry["body"]
+    assert (body["chain"], body["actor"], body["role"]) == (
+        INFIRMARY,
+        "user:clinician",
+        "clinician",
+    )
+    assert body["subject"] == "route:POST /alerts/{alert_id}/accept"
+    assert (body["decision"], body["rule"], body["detail"]) == ("deny", RULE, {"count": "3"})
+    assert str(alert_id(INFIRMARY)) not in str(body)
+
+
+def test_the_hook_reads_no_body() -> None:
+    """It has the head alone: no `receive` in its module."""
+    assert "receive" not in Path(authorising.__file__).read_text()
+
+
+@pytest.mark.parametrize(("rights", "shown"), [("app", True), ("face", False)])
+async def test_a_scope_widened_in_a_handler_is_seen_and_fenced(
+    database: Database, monkeypatch: pytest.MonkeyPatch, rights: str, shown: bool
+) -> None:
+    """A handler that reads another organisation's list: the comparison above sees it where only the
+    first fence stands, and row-level security shows nothing of it.
+    """
+    read = worklist.entries
+
+    async def widened(connection: Connection, _organisation: str, **options: Any) -> Any:
+        return await read(connection, CLINIC, **options)
+
+    monkeypatch.setattr(worklist, "entries", widened)
+    async with world(database, rights) as hub:
+        line = next(one for one in guarded() if one.route == "/worklist")
+        answer = await hub.ask(line, Role.HOSPITAL_SYSTEM, INFIRMARY, INFIRMARY)
+    assert answer.status_code == 200
+    assert (MARKS[CLINIC] in answer.text) == shown
+    found = wrong(line, Role.HOSPITAL_SYSTEM, answer, own=True)
+    assert found is not None
+    assert ("shows" in found) == shown
