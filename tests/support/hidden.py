@@ -37,7 +37,6 @@ HIDDEN_ALERT: Final = uuid.UUID(int=7_777)
 _STAFF: Final = {
     "clinician": (INFIRMARY, ("clinician",)),
     "auditor": (INFIRMARY, ("auditor",)),
-    "guardian": (INFIRMARY, ("caldicott-guardian",)),
 }
 
 
