@@ -16,7 +16,16 @@ from tests.support.disclosing import DENY, changed, entries
 from tests.support.face import INFIRMARY, NORTH, Hub, bearer, hub, settings
 from tests.support.services import Database
 
-NEEDED = ["schema", "alert_id", "version", "change", "restricted", "state", "changed_at"]
+NEEDED = [
+    "schema",
+    "alert_id",
+    "version",
+    "change",
+    "restricted",
+    "provisional",
+    "state",
+    "changed_at",
+]
 
 
 async def seen(face: Hub, path: str = "/alerts", organisation: str = NORTH) -> httpx.Response:
