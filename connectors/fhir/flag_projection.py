@@ -117,12 +117,23 @@ def _tells_accesses(members: Members) -> bool:
     return members.get("accesses_rule") == "shown" and all(one.get("at") for one in rows)
 
 
+RESTRICTED: Final = (
+    "A restricted plan is held: ask nobody about it but your own safeguarding lead, now. The "
+    "authorities that follow are those whose files were read, not those to ask."
+)
+
+
 def _answer_issue(pen: Pen, members: Members) -> Resource:
     answer = str(members.get("answer"))
     number = pen.text(members.get("number"))
     died = members.get("death_noted")
+    # whoever is not told the authority may not take it from the coverage below, and ring it
+    hidden = any(
+        one.get("authority") is None and one.get("restricted") is not False
+        for one in _rows(members, "flags")
+    )
     words = {
-        "flagged": "A plan is held; ask the authorities that are named.",
+        "flagged": RESTRICTED if hidden else "A plan is held; ask the authorities named with it.",
         "none-held": "No plan is held by the authorities that are covered, as of the time stated.",
     }.get(answer, "This could not be checked; it says nothing about the child.")
     if died:

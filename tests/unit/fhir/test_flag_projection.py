@@ -171,3 +171,13 @@ def test_the_outcome_says_which_answer_it_is(answer: str, severity: str) -> None
     assert (first["severity"], first["details"]["coding"][0]["code"]) == (severity, answer)
     assert "60 seconds old" in covered["details"]["text"]
     assert "has sent no file" in missing["details"]["text"]
+
+
+def test_of_a_restricted_plan_nobody_is_named_to_be_asked() -> None:
+    """The coverage names authorities; the outcome says that they are not the ones to ring."""
+    hidden = {**PLAN, "authority": None, "authority_name": None, "restricted": True}
+    for flags, said in (([PLAN], "ask the authorities named"), ([hidden], "ask nobody about it")):
+        outcome = lookup_outcome(
+            Pen(CAUSE, with_number=True), {"answer": "flagged", "flags": flags}
+        )
+        assert said in outcome["issue"][0]["details"]["text"]
