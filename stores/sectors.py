@@ -40,7 +40,7 @@ def sector_of(directory: Directory, code: str) -> Sector:
     """The sector of an organisation (ODS or GSS code); `OTHER` if the directory does not know it.
 
     An agency that the directory does not call one of health and social care is outside them,
-    whatever its kind.
+    whatever its kind; one of them that is a panel's organisation is of child death review.
     """
     if code == NCMD:
         return Sector.CHILD_DEATH_REVIEW
@@ -48,11 +48,12 @@ def sector_of(directory: Directory, code: str) -> Sector:
         return Sector.HEALTH
     if code in directory.authorities:
         return Sector.SOCIAL_CARE
+    reviews = any(panel.organisation == code for panel in directory.panels.values())
     if (agency := directory.agencies.get(code)) is not None:
         found = _OF_AGENCY.get(agency.kind)
-        if agency.health_or_social_care:
-            return found if found in MAY_HOLD_NUMBER and found else Sector.SOCIAL_CARE
-        return found if found is not None and found not in MAY_HOLD_NUMBER else Sector.OTHER
-    if any(panel.organisation == code for panel in directory.panels.values()):
-        return Sector.CHILD_DEATH_REVIEW
-    return Sector.OTHER
+        if not agency.health_or_social_care:
+            return found if found is not None and found not in MAY_HOLD_NUMBER else Sector.OTHER
+        if found is not None and found in MAY_HOLD_NUMBER:
+            return found
+        return Sector.CHILD_DEATH_REVIEW if reviews else Sector.SOCIAL_CARE
+    return Sector.CHILD_DEATH_REVIEW if reviews else Sector.OTHER
