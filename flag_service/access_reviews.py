@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from flag_service import cursors
 from flag_service.audit import moment
+from flag_service.bodies import Body
 from halyard.caller import Caller
 from halyard.clock import Clock
 from halyard.http import HttpProblem, caller
@@ -47,16 +48,8 @@ class ReviewPage(BaseModel):
     more: bool
 
 
-class Verdict(BaseModel):
+class Verdict(Body):
     """What the reviewer found; the note says why. No personal data of the child."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-    )
 
     outcome: Literal["appropriate", "inappropriate", "needs-enquiry"]
     note: str | None = Field(default=None, max_length=1_000, repr=False)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from flag_service import alert_views, cursors, etags
 from flag_service.alert_views import iso
+from flag_service.bodies import Body
 from flag_service.shapes import Accepted, AlertPage, AlertView
 from halyard import faults
 from halyard.caller import Caller as Who
@@ -38,16 +39,8 @@ State = Literal["raised", "accepted", "closed", "withdrawn"]
 log = get_logger()
 
 
-class Acceptance(BaseModel):
+class Acceptance(Body):
     """Who takes the alert on, and what they answer the hospital."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-    )
 
     by: str = Field(min_length=1, max_length=100)
     answer: str = Field(min_length=1, max_length=2_000, repr=False)

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from connectors.fhir.audit_projection import audit_event
 from connectors.fhir.documented import BUNDLE
 from flag_service import cursors
+from flag_service.bodies import Body
 from halyard import nhs_number
 from halyard.caller import Caller
 from halyard.clock import Clock
@@ -60,16 +61,8 @@ class AuditPage(BaseModel):
     more: bool
 
 
-class SubjectAccess(BaseModel):
+class SubjectAccess(Body):
     """Whose report, and why. The number stands in the body, never in a URL."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-    )
 
     nhs_number: str = Field(min_length=1, max_length=20, repr=False)
     reason: str = Field(min_length=1, max_length=200, repr=False)

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from flag_service import cursors
+from flag_service.bodies import Body
 from flag_service.releasing import Outcome, Reviewer, decide
 from halyard.caller import Caller
 from halyard.clock import Clock
@@ -24,16 +25,8 @@ from stores.held import Kept
 Asking = Annotated[Caller, Depends(caller)]
 
 
-class Verdict(BaseModel):
+class Verdict(Body):
     """What the person says, and why; the reason is kept in the audit chain."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-    )
 
     decision: Literal["release", "refuse"]
     reason: str = Field(min_length=1, max_length=500, repr=False)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from flag_service import lookup
+from flag_service.bodies import Body
 from flag_service.looking import MAX_REASON
 from flag_service.lookups import Look, Lookups, Seen
 from halyard import nhs_number
@@ -25,10 +26,8 @@ Who = Annotated[Caller, Depends(caller)]
 RETRY: Final = "5"  # seconds
 
 
-class FlagsQuery(BaseModel):
+class FlagsQuery(Body):
     """The number stands in the body, never in a URL."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     nhs_number: str = Field(min_length=1, max_length=20, repr=False)
     purpose: Literal["urgent-care", "direct-care", "child-protection", "break-glass"]

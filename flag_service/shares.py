@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from flag_service import etags
+from flag_service.bodies import Body
 from halyard.caller import Caller
 from halyard.clock import Clock
 from halyard.http import HttpProblem, caller
@@ -30,16 +31,8 @@ OVER: Final = (alerts.WITHDRAWN, alerts.CLOSED)
 Asking = Annotated[Caller, Depends(caller)]
 
 
-class Sharing(BaseModel):
+class Sharing(Body):
     """With whom, and why: the reason is kept in the audit chain and told to nobody else."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        hide_input_in_errors=True,
-        str_strip_whitespace=True,
-    )
 
     recipient: OrganisationCode  # an agency of the directory
     reason: str = Field(min_length=1, max_length=500, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from halyard.postgres import Connection, load_queries, one
+from halyard.postgres import Connection, load_queries
 
 _SQL = load_queries("stores", "coverage.sql")
 
@@ -23,9 +23,3 @@ async def coverage(connection: Connection) -> dict[str, Coverage]:
     """Authorities that have ever sent a file, by GSS code."""
     cursor = await connection.execute(_SQL["coverage"])
     return {row["authority"]: Coverage(**row) for row in await cursor.fetchall()}
-
-
-async def number_is_known(connection: Connection, person: str) -> bool:
-    """Whether the hub has verified somebody under this pseudonym of a number."""
-    cursor = await connection.execute(_SQL["known_number"], {"person": person})
-    return bool(one(await cursor.fetchone())["known"])

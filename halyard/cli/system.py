@@ -284,6 +284,8 @@ class System:
             self._report(f"database migrated ({len(applied)} new)")
         if self._kafka is not None:
             self._kafka.wait_ready()
+            # again: the port may be another than at its launch
+            environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"] = self._kafka.bootstrap_servers
             self._report("Kafka answers")
         bootstrap = environment["HALYARD_KAFKA__BOOTSTRAP_SERVERS"]
         kafka_admin.apply(bootstrap, wanted_topics(settings, embedded=self._kafka is not None))

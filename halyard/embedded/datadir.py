@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from halyard.embedded.errors import DirectoryForeign, DirectoryInUse, DiskFull, PortTaken
 from halyard.embedded.process import process_runs
 
 LOOPBACK = "127.0.0.1"
 MEBIBYTE = 1024 * 1024
+
+_OUTGOING: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT: Final = 15_000
+_LAST_PORT: Final = 65_535
+_ROOM: Final = 2_000  # ports below the outgoing ones that make it worth staying there
+_ATTEMPTS: Final = 3  # a free port may be taken between our look and a program's bind
+_LOOKS: Final = 200  # at a port, for each that is wanted
+# of each process its own: two that start at once must not look at the same ports
+_RANDOM: Final = random.SystemRandom()
 
 
 class DirectoryLock:
@@ -118,15 +129,32 @@ def port_answers(port: int) -> bool:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """`count` different loopback ports that are free at this moment."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    """`count` different loopback ports that are free at this moment.
+
+    Below those that the system gives to outgoing connections where there is room: a service may
+    need seconds until it listens, and any client on the machine could be given its port meanwhile.
+    Raises `PortTaken` if none is found.
+    """
+    low, high = _LOWEST_PORT, _first_outgoing_port()
+    found: set[int] = set()
+    for _ in range(_LOOKS * count):
+        port = _RANDOM.randrange(low, high)
+        if port not in found and port_is_free(port):
+            found.add(port)
+            if len(found) == count:
+                return tuple(found)
+    raise PortTaken(
+        f"No {count} free ports were found on {LOOPBACK} between {low} and {high}; stop programs "
+        "that listen there."
+    )
+
+
+def _first_outgoing_port() -> int:
     try:
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return tuple(one.getsockname()[1] for one in sockets)
-    finally:
-        for one in sockets:
-            one.close()
+        first = int(_OUTGOING.read_text("ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return _LAST_PORT
+    return first if first - _LOWEST_PORT >= _ROOM else _LAST_PORT
 
 
 def choose_port(remembered: Path, *, wanted: int | None) -> int:
@@ -154,6 +182,24 @@ def choose_port(remembered: Path, *, wanted: int | None) -> int:
 def remember_port(remembered: Path, port: int) -> None:
     """Keep the port for the next start in this directory."""
     write_private(remembered, f"{port}\n")
+
+
+def on_any_port(
+    wait: Callable[[], None], launch: Callable[[], None], *, remembered: Path | None
+) -> None:
+    """Wait for a launched program; where its port was taken meanwhile, launch it on another one.
+
+    Raises `PortTaken` after `_ATTEMPTS`, or at once without a `remembered` port to choose anew.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            wait()
+            return
+        except PortTaken:
+            if remembered is None or attempt == _ATTEMPTS:
+                raise
+            remembered.unlink(missing_ok=True)
+            launch()
 
 
 def write_private(path: Path, text: str) -> None:

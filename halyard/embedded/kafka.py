@@ -23,7 +23,6 @@ _READY_SECONDS = 60.0
 _LOCK_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 _NEEDED_MEBIBYTES = 256
-_ATTEMPTS = 3  # a free port may be taken between our look and Kafka's bind
 
 _PROPERTIES = """\
 # Written anew at each start.
@@ -115,7 +114,7 @@ class EmbeddedKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """``127.0.0.1:port``; known from `launch` on."""
+        """``127.0.0.1:port``; known from `launch` on, certain after `wait_ready`."""
         return f"{datadir.LOOPBACK}:{self._port}"
 
     @property
@@ -154,15 +153,8 @@ class EmbeddedKafka:
 
         Raises a subclass of `EmbeddedError` that says what is missing, or `StartFailed`.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            self.launch()
-            try:
-                self.wait_ready()
-                return
-            except PortTaken:
-                if self._wanted_port is not None or attempt == _ATTEMPTS:
-                    raise
-                (self._directory / "port").unlink(missing_ok=True)
+        self.launch()
+        self.wait_ready()
 
     def launch(self) -> None:
         """The first half of `start`: returns when the process was started."""
@@ -198,8 +190,15 @@ class EmbeddedKafka:
     def wait_ready(self, timeout: float = _READY_SECONDS) -> None:
         """The second half of `start`: returns when our child answers with our cluster id.
 
+        A port that another program took meanwhile is replaced, unless it was asked for: the address
+        is certain only from here on.
+
         Raises `PortTaken`, `DiskFull`, `JarsBroken` or `StartFailed`, with nothing running.
         """
+        remembered = None if self._wanted_port is not None else self._directory / "port"
+        datadir.on_any_port(lambda: self._wait(timeout), self.launch, remembered=remembered)
+
+    def _wait(self, timeout: float) -> None:
         child = self._running()
         if wait_until(self._answers, child=child, timeout=timeout):
             datadir.remember_port(self._directory / "port", self._port)

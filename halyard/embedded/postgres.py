@@ -49,7 +49,6 @@ _LOCK_SECONDS = 15.0
 _FAST_STOP_SECONDS = 10.0
 _IMMEDIATE_STOP_SECONDS = 5.0
 _NEEDED_MEBIBYTES = 256
-_ATTEMPTS = 3
 
 # Server messages may quote values: no statement, no parameter, no detail in the log.
 _SETTINGS = {
@@ -139,15 +138,8 @@ class EmbeddedPostgres:
 
         Raises a subclass of `EmbeddedError` that says what is wrong, or `StartFailed`.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
-            self.launch()
-            try:
-                self.wait_ready()
-                return
-            except PortTaken:
-                if self._wanted_port is not None or attempt == _ATTEMPTS:
-                    raise
-                (self._directory / "port").unlink(missing_ok=True)
+        self.launch()
+        self.wait_ready()
 
     def launch(self) -> None:
         """The first half of `start`: returns when the process was started."""
@@ -185,8 +177,15 @@ class EmbeddedPostgres:
     def wait_ready(self, timeout: float = _READY_SECONDS) -> None:
         """The second half of `start`: returns when our child answers with our system identifier.
 
+        A port that another program took meanwhile is replaced, unless it was asked for: the address
+        is certain only from here on.
+
         Raises `PortTaken`, `DiskFull`, `EmbeddedError` or `StartFailed`, with nothing running.
         """
+        remembered = None if self._wanted_port is not None else self._directory / "port"
+        datadir.on_any_port(lambda: self._wait(timeout), self.launch, remembered=remembered)
+
+    def _wait(self, timeout: float) -> None:
         child = self._running()
         if wait_until(self._answers, child=child, timeout=timeout):
             datadir.remember_port(self._directory / "port", self._port)

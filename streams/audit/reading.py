@@ -104,10 +104,12 @@ COLUMNS: Final = (
     "policy",
     "policy_version",
     "subject",
+    "restricted",
     "place",
 )
 """Of a subject-access report: when; who was told, who acted for whom; what; why; under
-which rule and policy; and the place in the chain, by which it can be proven."""
+which rule and policy; whether the child was restricted (where somebody looked may tell where it
+is); and the place in the chain, by which it can be proven."""
 
 
 def report_row(found: Found) -> dict[str, Any]:
@@ -119,6 +121,7 @@ def report_row(found: Found) -> dict[str, Any]:
         "told": found.chain,
         "what": body.get("flow") or body["kind"],
         "fields": list(body.get("fields", ())),
+        "restricted": "yes" if body.get("detail", {}).get("restricted") == "yes" else "",
         "place": None if found.seq is None else f"{found.chain} {found.seq}",
         "entry_id": str(found.entry_id),
     }

@@ -109,13 +109,11 @@ class IdentityStage:
             more_locks=locks,
         )
         for event, traceparent in fresh:
-            if isinstance(event, AttendanceReported) and event.kind is VisitEventKind.MERGE:
-                merging.take(ledger, event, traceparent)
-                told = merging.told_of_survivor(ledger, event)
-                if told is not None:
+            if isinstance(event, AttendanceReported):
+                merge = event.kind is VisitEventKind.MERGE
+                (merging if merge else attendances).take(ledger, event, traceparent)
+                for told in merging.told_by_merges(ledger, event):
                     attendances.take(ledger, told, traceparent)
-            elif isinstance(event, AttendanceReported):
-                attendances.take(ledger, event, traceparent)
             elif isinstance(event, Death):
                 deaths.take(ledger, event, traceparent)
             else:

@@ -18,6 +18,7 @@ from typing import Final
 from halyard import postgres
 from halyard.errors import TransientError
 from halyard.postgres import Connection
+from schemas import codec
 from stores import (
     claims,
     identities,
@@ -35,7 +36,7 @@ from stores.merges import Families, Merge
 from streams.identity import merging
 from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
-from streams.identity.evidence import Evidence, number_fingerprint
+from streams.identity.evidence import Evidence, evidence_in, number_fingerprint
 from streams.identity.ledger import Ledger
 
 ATTEMPTS: Final = 6
@@ -102,14 +103,33 @@ async def open_ledger(
     held = frozenset(_names(seeds, people, touched)) | more_locks
     await postgres.lock(connection, held)
 
+    rows = await claims.load(connection, _reach(limits, seeds, people, now))
+    if merged:
+        seeds = _with_merges_words(limits, seeds, rows)
     persons = seeds.numbers | {one.person for one in touched if one.person is not None}
     known = await identities.known(connection, persons=persons, demographics=seeds.demographics)
     people = {one.person: one.demographic_tokens for one in known}
-    rows = await claims.load(connection, _reach(limits, seeds, people, now))
     needed = frozenset(_names(seeds, people, [_touched(row) for row in rows]))
     if not needed <= held:
         raise LockSetGrew(needed | held)
     return await _books(connection, limits, seeds, rows, known, now=now, new_id=new_id, locks=held)
+
+
+def _with_merges_words(limits: Limits, seeds: Seeds, rows: Iterable[ClaimRow]) -> Seeds:
+    """With the tokens of what merges said that were read before (`merging.told_by_merges`)."""
+    words = [
+        evidence_in(told, keys=limits.keys, profile=limits.profile)
+        for row in rows
+        if row.rule in merging.FOLLOWED
+        and row.person is None
+        and row.event is not None
+        and (told := merging.said_by_merge(codec.decode(row.event))) is not None
+    ]
+    numbers = {token for one in words for token in (one.number_token, *one.others) if token}
+    demographics = {one.demographic_token for one in words if one.demographic_token}
+    return replace(
+        seeds, numbers=seeds.numbers | numbers, demographics=seeds.demographics | demographics
+    )
 
 
 async def _books(

@@ -12,17 +12,20 @@ from typing import Final
 
 from connectors.persons import shared_local_id
 from halyard.ids import derive
+from schemas.codec import Event
 from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.merges import Merge
 from streams.identity import attendances, corrections, release
 from streams.identity.corrections import MERGED
-from streams.identity.evidence import is_merge
+from streams.identity.evidence import Evidence, is_merge
 from streams.identity.ledger import Ledger
 
 CONFLICT: Final = "merge-conflict"
 TOO_MANY: Final = "merge-too-many"
+FOLLOWED: Final = (MERGED, TOO_MANY)
+"""Rules of a merge's own claim whose word of who stays counts."""
 _ENDED: Final = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
 
 
@@ -64,15 +67,28 @@ def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
         ledger.transition(row, ClaimState.UNRESOLVED, TOO_MANY, resolve)
 
 
-def told_of_survivor(ledger: Ledger, event: AttendanceReported) -> AttendanceReported | None:
-    """What a merge says of who stays, as evidence for what waits under either id: an unidentified
-    arrival is often merged into its record, and nothing else says who it was. None if it says
-    nothing, or nothing waits.
+def told_by_merges(ledger: Ledger, event: AttendanceReported) -> list[AttendanceReported]:
+    """What merges of the event's patient say of who stays, as evidence for what waits under either
+    id: an unidentified arrival is often merged into its record, and nothing else says who it was.
+    Nothing if nothing waits. Asked after each attendance, as a merge may be read before the arrival
+    that it concerns (their patients differ, so do their partitions).
     """
-    evidence = ledger.weigh(event)
-    if merge_of(event) is None or not (evidence.number_token or evidence.demographic_token):
-        return None
-    if not attendances.lacking(ledger, ledger.aliases.key_of(event)):
+    key = ledger.aliases.key_of(event)
+    if not attendances.lacking(ledger, key):
+        return []
+    known = {row.reported_event_id for row in ledger.of_key(key)}
+    found = [
+        told
+        for row in ledger.of_key(key)
+        if (told := said_by_merge(ledger.event(row) if _says(ledger, row) else None)) is not None
+        and told.event_id not in known
+    ]
+    return [told for told in found if _traceable(ledger.weigh(told))]
+
+
+def said_by_merge(event: Event | None) -> AttendanceReported | None:
+    """A merge's own word of who stays, as an event of that patient; None if it is no merge."""
+    if not isinstance(event, AttendanceReported) or merge_of(event) is None:
         return None
     return replace(
         event,
@@ -82,6 +98,14 @@ def told_of_survivor(ledger: Ledger, event: AttendanceReported) -> AttendanceRep
         merged_patient=None,
         merged_visit=None,
     )
+
+
+def _says(ledger: Ledger, row: ClaimRow) -> bool:
+    return row.rule in FOLLOWED and row.person is None and ledger.recent(row)
+
+
+def _traceable(evidence: Evidence) -> bool:
+    return bool(evidence.number_token or evidence.demographic_token)
 
 
 def _follow(ledger: Ledger, merge: Merge) -> None:

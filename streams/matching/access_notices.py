@@ -135,8 +135,14 @@ def _disclosed(
         person=look.person,
         restricted=hidden,
     )
+    # the recipient's own chain is no way round what the body withholds; who looked stands in the
+    # chain of where was looked, under the same access id
     made = disclosed(
-        desk, draft, body, actor=access.author, organisation=access.organisation or "hub"
+        desk,
+        draft,
+        body,
+        actor=None if hidden else access.author,
+        organisation="hub" if hidden else access.organisation or "hub",
     )
     return replace(made, entry=replace(made.entry, subject=f"access:{access.access_id}"))
 

@@ -457,7 +457,8 @@ def test_a_restricted_child_never_gets_a_provisional_alert(aftermath: Aftermath)
     destinations = {
         row["destination"]
         for row in hub.query(
-            "select destination from deliveries join alerts using (alert_id) where person = %s",
+            "select destination from deliveries join alerts using (alert_id)"
+            " where alerts.person = %s",
             person,
         )
     }

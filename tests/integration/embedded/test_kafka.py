@@ -14,7 +14,7 @@ import kafka
 import pytest
 from kafka.admin import NewTopic
 
-from halyard.embedded import errors, jars, probe
+from halyard.embedded import datadir, errors, jars, probe
 from halyard.embedded.kafka import EmbeddedKafka
 
 READY_SECONDS = 15
@@ -110,15 +110,15 @@ def test_port_taken_between_look_and_bind_is_answered_by_another(
         taken = other.getsockname()[1]
         (directory / "port").write_text(f"{taken}\n")
         looks = iter([True])
-        real = EmbeddedKafka.wait_ready
-        monkeypatch.setattr("halyard.embedded.datadir.port_is_free", lambda _: next(looks, False))
+        real, really_free = EmbeddedKafka._wait, datadir.port_is_free
+        monkeypatch.setattr(datadir, "port_is_free", lambda one: next(looks, really_free(one)))
         attempts: list[str] = []
 
-        def counted(self: EmbeddedKafka, timeout: float = 60) -> None:
+        def counted(self: EmbeddedKafka, timeout: float) -> None:
             attempts.append(self.bootstrap_servers)
             real(self, timeout)
 
-        monkeypatch.setattr(EmbeddedKafka, "wait_ready", counted)
+        monkeypatch.setattr(EmbeddedKafka, "_wait", counted)
         with EmbeddedKafka(directory, heap_mb=256) as broker:
             assert broker.bootstrap_servers != f"127.0.0.1:{taken}"
     assert attempts[0] == f"127.0.0.1:{taken}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from halyard.embedded import errors
+from halyard.embedded import datadir, errors
 from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.embedded.process import Identity, identity_works
 
@@ -120,8 +120,8 @@ def test_port_taken_between_look_and_bind_is_answered_by_another(
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         (tmp_path / "port").write_text(f"{taken}\n")
-        looks = iter([True])
-        monkeypatch.setattr("halyard.embedded.datadir.port_is_free", lambda _: next(looks, False))
+        looks, really_free = iter([True]), datadir.port_is_free
+        monkeypatch.setattr(datadir, "port_is_free", lambda one: next(looks, really_free(one)))
         server.start()
         assert server.port != taken
 

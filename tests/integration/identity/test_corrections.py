@@ -62,11 +62,20 @@ async def test_c05_an_unknown_arrival_that_is_merged_ends_with_one_live_alert(
     await ends_with_one_alert(world, *(events[one] for one in order))
 
 
-async def test_a_merges_own_word_frees_an_arrival_with_a_guessed_birth_date(world: World) -> None:
-    """Nothing comes after the merge: what it says of who stays is enough for the alert."""
-    merge = make.merge("TMP7", "S", minutes=5)
-    told = replace(merge, claim=replace(CHILD, nhs_number=None, local_id="S"))
-    await ends_with_one_alert(world, at(make.attendance(GUESS, local_id="TMP7"), 0), told)
+ANONYMOUS = PersonClaim()
+NUMBERED, NAMED = replace(CHILD, local_id="S"), replace(CHILD, nhs_number=None, local_id="S")
+
+
+@pytest.mark.parametrize("merge_first", [False, True], ids=["arrival first", "merge first"])
+@pytest.mark.parametrize("says", [NUMBERED, NAMED], ids=["number", "name"])
+@pytest.mark.parametrize("who", [GUESS, ANONYMOUS], ids=["guess", "anonymous"])
+async def test_c05_a_merges_own_word_frees_the_arrival_whichever_is_read_first(
+    world: World, who: PersonClaim, says: PersonClaim, merge_first: bool
+) -> None:
+    """Nothing else says who it was: two partitions carry the two, and either may be ahead."""
+    arrival = at(make.attendance(who, local_id="TMP7"), 0)
+    merge = replace(make.merge("TMP7", "S", minutes=5), claim=says)
+    await ends_with_one_alert(world, *((merge, arrival) if merge_first else (arrival, merge)))
 
 
 async def test_a_plan_that_comes_after_the_correction_finds_the_arrival(world: World) -> None:

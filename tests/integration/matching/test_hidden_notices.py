@@ -90,6 +90,16 @@ async def test_however_a_child_becomes_restricted_no_notice_names_the_place(
     assert await notices(hub) == [("superseded", "sheffield", False, True), HIDDEN, HIDDEN]
     sent = await hub.query("select destination from deliveries where kind = 'alert'")
     assert {row["destination"] for row in sent} <= {"sheffield-restricted"}
+    recorded = await hub.query(
+        "select body from audit_entries where chain = %(chain)s"
+        " and body->>'flow' = 'access-notice' and body->'detail'->>'restricted' = 'yes'",
+        chain=SHEFFIELD,
+    )
+    assert len(recorded) == 2
+    for row in recorded:  # the authority's auditor reads its chain
+        assert (row["body"]["actor"], row["body"]["organisation"]) == ("process:matching", "hub")
+        assert HOSPITAL not in str(row["body"])
+        assert "user:" not in str(row["body"])
 
 
 async def test_an_alert_is_composed_as_of_whom_pds_restricts(hub: Hub) -> None:

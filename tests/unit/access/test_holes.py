@@ -197,7 +197,7 @@ HOLES = {
         without(tokens, "check_certificate"),
     ),
     "an organisation that is not there": Hole(
-        lambda: sign(access_claims(organisation="RXXXX"), key("issuer")),
+        lambda: sign(access_claims(organisation="RQ9ZZ"), key("issuer")),
         "token.organisation",
         lambda patch: patch.setattr(Directory, "kinds_of", lambda *_: ("hospital",)),
     ),

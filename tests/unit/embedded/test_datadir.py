@@ -103,3 +103,11 @@ def test_damaged_port_file_gives_a_new_port(tmp_path: Path, text: str) -> None:
 def test_free_ports_are_different() -> None:
     """Several ports taken at once do not coincide."""
     assert len(set(datadir.free_ports(20))) == 20
+
+
+def test_free_ports_are_none_that_the_system_gives_to_clients() -> None:
+    """A client that connects while a service starts is never given the service's port."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    if first < 17_000:
+        first = 65_536  # a machine without room below them
+    assert max(datadir.free_ports(20)) < first
