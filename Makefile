@@ -20,9 +20,10 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 ROOMS := halyard schemas stores policies connectors streams flag_service sandbox
 SOURCES := $(ROOMS) tests $(wildcard bench)
-# docs/howto/test.md says how the tests are spread. Each worker measures its own part
+# docs/howto/test.md says how the tests are spread
 WORKERS := 3
-PYTEST := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)
+# Each worker measures its own part; measuring doubles the time of what is pure Python
+MEASURED := $(BIN)/coverage run --data-file=.coverage.run -m pytest -n $(WORKERS)
 # The table only when the floor is missed
 COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage report > build/coverage.txt \
 	&& grep '^TOTAL' build/coverage.txt || { cat build/coverage.txt; exit 1; }
@@ -88,13 +89,11 @@ pythons: .venv/ready
 	done
 
 test: lint scan ## All checks and tests but slow ones
-	@$(BIN)/coverage erase
-	$(PYTEST) -m "not slow"
-	$(COVERAGE)
+	@$(BIN)/pytest -n $(WORKERS) -m "not slow"
 
-test-full: lint scan pythons ## The same on all Pythons, with slow tests, property tests drawn anew
+test-full: lint scan pythons ## The same on all Pythons, with slow tests, property tests drawn anew, coverage
 	@$(BIN)/coverage erase
-	$(PYTEST) --hypothesis-profile=wide
+	$(MEASURED) --hypothesis-profile=wide
 	$(COVERAGE)
 
 fuzz: .uv/ready ## 20 minutes or 2 million inputs for each parser (an hour on two cores)

@@ -14,6 +14,32 @@ select %(authority)s, person, 'CPP', %(start)s, 'BENCH-' || place, '01632 960 20
     '01632 960 202', number, '2018-03-04', %(restricted)s, 1, place, %(now)s, %(now)s
 from unnest(%(persons)s::text[], %(numbers)s::text[]) with ordinality as given (person, number, place)
 
+-- name: add_looks
+-- Eighty of colleagues, one every 12 h, the last of them 25 h ago
+insert into accesses (access_id, person, looked_at, organisation, author, author_name, author_person,
+    job_role, roles, purpose, unscheduled, interface, request_id, flagged, listed)
+select gen_random_uuid(), person, %(now)s::timestamptz - interval '12 hours' * n - interval '13 hours',
+    %(hospital)s, 'user:bench-' || n %% 7, 'Bench Colleague', true, 'Nurse', '{clinician}',
+    'urgent-care', n %% 2 = 0, 'flags-query', gen_random_uuid()::text, true, true
+from unnest(%(persons)s::text[]) as given (person), generate_series(1, 80) as n
+
+-- name: add_visits
+insert into visits (visit_id, source_patient, person, hospital, live, state, arrived_at, received_at,
+    late, provisional, restricted, department, changed_at, heard_until)
+select gen_random_uuid(), 'bench-' || person, person, %(hospital)s, true, 'departed', arrived_at,
+    arrived_at, false, false, false, 'ED', arrived_at, arrived_at
+from unnest(%(persons)s::text[]) as given (person), generate_series(1, 25) as n,
+    lateral (select %(now)s::timestamptz - interval '10 days' * n as arrived_at) as came
+
+-- name: make_rows
+-- What the rung "recorded" commits
+create table halyard.bench_rows (
+    author text not null, at timestamptz not null default now());
+grant insert on halyard.bench_rows to halyard_app
+
+-- name: add_row
+insert into bench_rows (author) values (%(author)s)
+
 -- name: point
 -- The least that a look-up could read
 select authority, plan_type, start_date, end_date, restricted, phone_office, phone_emergency

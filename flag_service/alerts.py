@@ -83,6 +83,7 @@ def make_router(
                 asking,
                 desk,
                 clock(),
+                released=await alert_views.releases(connection, organisation, page.rows, desk),
                 interface="list",
                 request_id=request.state.request_id,
             )
@@ -115,6 +116,7 @@ def make_router(
                 asking,
                 desk,
                 clock(),
+                released=await alert_views.releases(connection, organisation, [row], desk),
                 interface="alert",
                 request_id=request.state.request_id,
             )

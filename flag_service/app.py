@@ -82,7 +82,7 @@ def create_app(
         raise ConfigurationError(
             "An application in production needs a door; make one with flag_service.door.make_door."
         )
-    authorise = Authorising(refusals=refusals)
+    authorise = Authorising(refusals=refusals, kinds_of=directory.kinds_of)
     desk = open_desk(policies, directory, keys, "process:serve")
     lists = live_lists or Live(pool, desk, clock=clock)
     lookups = Lookups(pool, desk, clock)
@@ -95,13 +95,14 @@ def create_app(
         authorise=authorise,
         components=documented.COMPONENTS,
         outspoken=capability.PREFIXES,
+        foreign=(*capability.PREFIXES, "/fhir/"),
         limits={**upload_limits(settings), **message_limits(), **live.stream_limits(lists.pace)},
         routers=(
-            flags.make_router(settings, lookups, directory),  # first: routes are tried in order
+            flags.make_router(settings, lookups),  # first: routes are tried in order
             uploads_router(Intake(producer, settings, keys, clock), directory, pool, clock, desk),
             fhir_router(FhirIntake(producer, settings, keys, directory, clock)),
             mailbox_router(pool, clock),
-            fhir_lookups.make_router(settings, lookups, directory, clock),
+            fhir_lookups.make_router(settings, lookups, clock),
             live.make_router(
                 lists, session_routes.standing(sessions)
             ),  # before those with an id in their path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -17,18 +17,24 @@ from flag_service.refusals import Refusals
 from halyard.caller import Caller
 from halyard.errors import ConfigurationError
 from halyard.problems import HttpProblem
+from stores.credentials import Kind
 
 RULE: Final = "access.role_not_allowed"
 PEOPLE_RULE: Final = "access.people_only"
 SESSION_RULE: Final = "session.use_post"
+ORGANISATION_RULE: Final = "flags.not_allowed"
 
 
 @dataclass(slots=True)
 class Authorising:
-    """The hook `authorise` of the edge. It refuses everybody until it knows the routes (`bind`)."""
+    """The hook `authorise` of the edge. It refuses everybody until it knows the routes (`bind`).
+
+    `kinds_of` says what an organisation is (`Directory.kinds_of`); without it none is anything.
+    """
 
     table: Sequence[Line] = MATRIX
     refusals: Refusals | None = None
+    kinds_of: Callable[[str], Collection[Kind]] = lambda _organisation: ()
     _routes: Sequence[tuple[Route, dict[str, Line]]] = ()
 
     def bind(self, routes: Iterable[BaseRoute]) -> None:
@@ -54,7 +60,7 @@ class Authorising:
         found = self._find(scope["method"], scope["path"])
         if not isinstance(found, Line):
             return found
-        refused = refusal_of(found, caller)
+        refused = refusal_of(found, caller, self.kinds_of)
         if refused is not None and caller is not None and self.refusals is not None:
             line = f"{found.method} {found.route}"
             self.refusals.note(caller, line, refused.rule, scope["state"])
@@ -80,8 +86,12 @@ class Authorising:
         )
 
 
-def refusal_of(line: Line, caller: Caller | None) -> HttpProblem | None:
-    """Why a caller may not use the route of `line`, or None. Pure."""
+def refusal_of(
+    line: Line, caller: Caller | None, kinds_of: Callable[[str], Collection[Kind]]
+) -> HttpProblem | None:
+    """Why a caller may not use the route of `line`, or None. Pure; `kinds_of` says what an
+    organisation is.
+    """
     if line.who == matrix.ANYBODY:
         return None
     if caller is None or not line.admits(caller.roles):
@@ -97,6 +107,15 @@ def refusal_of(line: Line, caller: Caller | None) -> HttpProblem | None:
             "A person decides this",
             "Log in as a person; a system's credential opens this in no role.",
             rule=PEOPLE_RULE,
+        )
+    if line.organisations is not None and line.organisations.isdisjoint(
+        kinds_of(caller.organisation)
+    ):
+        return HttpProblem(
+            403,
+            "Only hospitals and local authorities may ask",
+            "Use the token of an organisation that the hub's directory names as one.",
+            rule=ORGANISATION_RULE,
         )
     # a link of another site brings the cookie (Lax); a change needs more than that
     by_link = line.method == "GET" and line.scope is matrix.Scope.PERSON
@@ -172,4 +191,6 @@ def checked(table: Iterable[Line]) -> dict[tuple[str, str], Line]:
                 )
         if line.scope is matrix.Scope.PERSON and line.purpose is None:
             raise ConfigurationError(f"{place}: who asks about somebody says what for.")
+        if line.scope is matrix.Scope.PERSON and line.organisations is None:
+            raise ConfigurationError(f"{place}: say which organisations may ask about somebody.")
     return found

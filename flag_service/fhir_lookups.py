@@ -25,9 +25,8 @@ from flag_service.flags import not_permitted
 from flag_service.lookups import Look, Lookups, Seen
 from halyard import nhs_number
 from halyard.clock import Clock
-from halyard.http import HttpProblem, caller
+from halyard.http import caller
 from halyard.settings import Settings
-from stores.directory import Directory
 
 Interface = Literal["patient-flags", "cp-is"]
 Shape = Callable[[uuid.UUID, str, dict[str, Any]], Resource]
@@ -36,12 +35,10 @@ Handle = Callable[[Request], Awaitable[Response]]
 _INTERFACES: Final[dict[str, Interface]] = {PATIENT_FLAGS.base: "patient-flags", CPIS.base: "cp-is"}
 
 
-def make_router(
-    settings: Settings, lookups: Lookups, directory: Directory, clock: Clock
-) -> APIRouter:
+def make_router(settings: Settings, lookups: Lookups, clock: Clock) -> APIRouter:
     """The routes of both faces, from the table that their CapabilityStatements are made of."""
     router = APIRouter()
-    searching = _Searching(lookups, directory, nhs_number.profile_for(settings.profile))
+    searching = _Searching(lookups, nhs_number.profile_for(settings.profile))
     for face in FACES:
         for search in face.searches:
             handle = searching.handler(face, search)
@@ -71,7 +68,6 @@ class _Searching:
     """What every search shares."""
 
     lookups: Lookups
-    directory: Directory
     profile: nhs_number.NumberProfile
 
     def handler(self, face: Face, search: Search) -> Handle:
@@ -109,16 +105,6 @@ class _Searching:
         is_unscheduled = fhir_search.unscheduled(request)
         purpose, reason = fhir_search.purpose(request, is_unscheduled=is_unscheduled)
         who = await caller(request)
-        if (
-            who.organisation not in self.directory.hospitals
-            and who.organisation not in self.directory.authorities
-        ):
-            raise HttpProblem(
-                403,
-                "Only hospitals and local authorities may ask",
-                "Use the token of an organisation that the hub's directory names as one.",
-                rule="flags.not_allowed",
-            )
         seen = await self.lookups.look(
             Look(
                 number=number,

@@ -42,7 +42,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from flag_service import cursors
-from flag_service.alert_views import show
+from flag_service.alert_views import releases, show
 from flag_service.alerts import State
 from halyard import metrics
 from halyard.caller import Caller as Who
@@ -202,8 +202,14 @@ class _Reader:
                     withheld=True,
                 )
                 new = [one for one in page.rows if not self._known(one)]
+                desk = self.live.desk
                 shown = show(
-                    new, self.asking, self.live.desk, self.live.clock(), interface="stream"
+                    new,
+                    self.asking,
+                    desk,
+                    self.live.clock(),
+                    released=await releases(connection, organisation, new, desk),
+                    interface="stream",
                 )
                 await audit.append(connection, shown.entries)
             bodies = {one.alert_id: body for one, body in zip(new, shown.views, strict=True)}

@@ -110,12 +110,16 @@ class Lookups:
         lane.waiting.append(waiting)
         if lane.running is None:
             lane.running = loop.create_task(self._run(organisation, lane), name="look-ups")
+        timer = loop.call_at(waiting.until, self._too_late, waiting)
         try:
-            async with asyncio.timeout_at(waiting.until):
-                return await waiting.done
-        except TimeoutError:
+            return await waiting.done
+        finally:
+            timer.cancel()
+
+    def _too_late(self, waiting: _Waiting) -> None:
+        if not waiting.done.done():
             log.error("lookup_failed", reason="timeout")
-            return looking.not_checked(self._clock(), STORE_AWAY)
+            waiting.done.set_result(looking.not_checked(self._clock(), STORE_AWAY))
 
     async def _run(self, organisation: str, lane: _Lane) -> None:
         """Batch after batch, until nothing waits."""
@@ -159,9 +163,12 @@ class Lookups:
             elif not batch[0].done.done():
                 batch[0].done.set_exception(error)
         else:
+            gone = [one for one in batch if one.done.done()]
             for one, answer in zip(batch, seen, strict=True):
                 if not one.done.done():
                     one.done.set_result(answer)
+            if gone:  # they gave up while it was committed
+                await self._disown(organisation, gone)
 
     def _give_up(self, batch: Sequence[_Waiting]) -> None:
         for one in batch:

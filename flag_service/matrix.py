@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from flag_service.roles import Role
+from stores.credentials import Kind
 
 R = Role
 
@@ -69,11 +70,16 @@ class Line:
     who: Who
     purpose: Why | None = None  # how the caller says what for, if it must
     people: bool = False  # for people alone: a system in one of the roles is refused
+    # kinds of organisations, by the directory, that may use it in one of the roles; None: any
+    organisations: frozenset[Kind] | None = None
 
     def admits(self, roles: frozenset[str]) -> bool:
         """Whether somebody who is let in, in these roles, may use the route."""
         return isinstance(self.who, str) or not self.who.isdisjoint(roles)
 
+
+ASKING: Final[frozenset[Kind]] = frozenset({"hospital", "authority"})
+"""Organisations that ask of a person whom they name."""
 
 SENDERS: Final = frozenset({R.HOSPITAL_SYSTEM, R.LA_SYSTEM, R.AGENCY_SYSTEM})
 AUTHORITY: Final = frozenset({R.LA_SYSTEM, R.SOCIAL_WORKER})
@@ -86,6 +92,11 @@ CORRESPONDENTS: Final = SENDERS | {R.SAFEGUARDING_NURSE, R.SOCIAL_WORKER, R.PANE
 DECIDING: Final = frozenset(
     {R.SOCIAL_WORKER, R.SAFEGUARDING_NURSE, R.PANEL_COORDINATOR, R.CALDICOTT_GUARDIAN}
 )
+
+
+def _look_up(method: str, route: str, purpose: Why = Why.ACCESS) -> Line:
+    return Line(method, route, Right.SEE, Scope.PERSON, LOOKING_UP, purpose, organisations=ASKING)
+
 
 MATRIX: Final[tuple[Line, ...]] = (
     # open: nothing of anybody stands there
@@ -102,32 +113,16 @@ MATRIX: Final[tuple[Line, ...]] = (
     # flags
     Line("POST", "/uploads", Right.SEND, Scope.OWN, frozenset({R.LA_SYSTEM})),
     Line("GET", "/uploads/{upload_id}", Right.SEE, Scope.OWN, AUTHORITY),
-    Line("POST", "/flags/query", Right.SEE, Scope.PERSON, LOOKING_UP, Why.PURPOSE),
+    _look_up("POST", "/flags/query", Why.PURPOSE),
     # the same look-up in shapes of NHS interfaces. By GET it is not for browsers' sessions: a link
     # of another site would look somebody up, and tell the authority, in a person's name
-    Line(
-        "GET",
-        "/patient-flags/FHIR/R4/PatientFlag",
-        Right.SEE,
-        Scope.PERSON,
-        LOOKING_UP,
-        Why.ACCESS,
-    ),
-    Line(
-        "POST",
-        "/patient-flags/FHIR/R4/PatientFlag/_search",
-        Right.SEE,
-        Scope.PERSON,
-        LOOKING_UP,
-        Why.ACCESS,
-    ),
+    _look_up("GET", "/patient-flags/FHIR/R4/PatientFlag"),
+    _look_up("POST", "/patient-flags/FHIR/R4/PatientFlag/_search"),
     Line("GET", "/patient-flags/FHIR/R4/metadata", Right.LIST, Scope.NOBODY, ANY_CALLER),
-    Line("GET", "/cpis/FHIR/R4/CareTeam", Right.SEE, Scope.PERSON, LOOKING_UP, Why.ACCESS),
-    Line("POST", "/cpis/FHIR/R4/CareTeam/_search", Right.SEE, Scope.PERSON, LOOKING_UP, Why.ACCESS),
-    Line("GET", "/cpis/FHIR/R4/AuditEvent", Right.SEE, Scope.PERSON, LOOKING_UP, Why.ACCESS),
-    Line(
-        "POST", "/cpis/FHIR/R4/AuditEvent/_search", Right.SEE, Scope.PERSON, LOOKING_UP, Why.ACCESS
-    ),
+    _look_up("GET", "/cpis/FHIR/R4/CareTeam"),
+    _look_up("POST", "/cpis/FHIR/R4/CareTeam/_search"),
+    _look_up("GET", "/cpis/FHIR/R4/AuditEvent"),
+    _look_up("POST", "/cpis/FHIR/R4/AuditEvent/_search"),
     Line("GET", "/cpis/FHIR/R4/metadata", Right.LIST, Scope.NOBODY, ANY_CALLER),
     # alerts
     Line("GET", "/alerts", Right.SEE, Scope.OWN, ALERTED),

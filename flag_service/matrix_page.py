@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, get_args
 
 from flag_service.matrix import (
     ANY_CALLER,
@@ -19,6 +19,7 @@ from flag_service.matrix import (
     Scope,
 )
 from flag_service.roles import Role
+from stores.credentials import Kind
 
 _SCOPES: Final = {
     Scope.OWN: "own organisation's",
@@ -47,9 +48,11 @@ this table. Each 403 of this table is counted (`halyard_access_refused_total`) a
 audit chain of the caller's organisation, the first within seconds, repeats as one entry a minute
 with their number.
 
-A role is held within one organisation. HEAD goes by GET's line. "People alone": a system in one
-of these roles is 403 `access.people_only`. A browser's session asks of a person by POST alone
-(403 `session.use_post`): by GET another site's link would look somebody up in a person's name.
+A role is held within one organisation; where a line names kinds of organisations, an organisation
+that the directory names as none of them is 403 `flags.not_allowed`, whatever the role. HEAD goes
+by GET's line. "People alone": a system in one of these roles is 403 `access.people_only`. A
+browser's session asks of a person by POST alone (403 `session.use_post`): by GET another site's
+link would look somebody up in a person's name.
 
 What a request must say is refused without: `purpose` and `reason` are members of the body; the
 kind of access is `IsUnscheduledAccessEvent` (urgent care if it is true or not sent, else direct
@@ -81,11 +84,12 @@ def page() -> str:
 
 
 def _routes() -> Iterator[str]:
-    yield "\n## Routes\n\n| route | right | rows | roles | must say |\n|---|---|---|---|---|\n"
+    yield "\n## Routes\n\n| route | right | rows | roles | organisations | must say |\n"
+    yield "|---|---|---|---|---|---|\n"
     for line in MATRIX:
         yield (
             f"| `{line.method} {line.route}` | {line.right} | {_SCOPES[line.scope]} | {_who(line)} "
-            f"| {line.purpose or ''} |\n"
+            f"| {_kinds(line)} | {line.purpose or ''} |\n"
         )
 
 
@@ -96,6 +100,12 @@ def _who(line: Line) -> str:
         return "whoever is let in"
     roles = ", ".join(role for role in Role if role in line.who)
     return f"people alone: {roles}" if line.people else roles
+
+
+def _kinds(line: Line) -> str:
+    if line.organisations is None:
+        return ""
+    return ", ".join(kind for kind in get_args(Kind) if kind in line.organisations)
 
 
 def _rights() -> Iterator[str]:

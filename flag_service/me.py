@@ -45,7 +45,7 @@ def make_router(directory: Directory, table: Sequence[Line] = MATRIX) -> APIRout
                     "purpose": line.purpose is not None,
                 }
                 for line in table
-                if line.who != ANYBODY and refusal_of(line, caller) is None
+                if line.who != ANYBODY and refusal_of(line, caller, directory.kinds_of) is None
             ],
         }
 

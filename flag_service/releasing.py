@@ -33,15 +33,22 @@ Word = Literal["release", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """Who decides, and why. `organisation` None: the hub's operator, who may decide about all."""
+    """Who decides, and why. `organisation`: whose people they are of (`held.HUB`: the operator's);
+    nobody decides what another's people must. `detail`: codes that the audit entry has besides.
+    """
 
     subject: str
     reason: str
-    organisation: str | None = None
+    organisation: str
     name: str | None = None
     role: str | None = None
     token_id: str | None = None
     request_id: str | None = None
+    detail: tuple[tuple[str, str], ...] = ()
+
+    def shared(self, by: str) -> bool:
+        """Whether it was they who shared it; whose decision another enters has a name alone."""
+        return by in (self.subject, self.name, f"user:{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ async def _delivery(
     desk: Desk,
     now: datetime,
 ) -> Outcome | None:
-    if reviewer.organisation not in (None, row.reviewer):
+    if reviewer.organisation != row.reviewer:
         return None
     waits = row.state in ("held", "refused") and (row.reason or "").startswith(DENIED)
     if not waits:
@@ -138,7 +145,7 @@ async def _letter(
     desk: Desk,
     now: datetime,
 ) -> Outcome | None:
-    if reviewer.organisation not in (None, kept.reviewer):
+    if reviewer.organisation != kept.reviewer:
         return None
     if state != "held":
         return Outcome(state, changed=False)
@@ -148,7 +155,7 @@ async def _letter(
         await held.settle_letters(connection, [letter.letter_id], "superseded", now)
         await shares.settle(connection, [letter.letter_id], "superseded", now)
         return Outcome("superseded", changed=True)
-    if word == "release" and share is not None and share.shared_by == reviewer.subject:
+    if word == "release" and share is not None and reviewer.shared(share.shared_by):
         return Outcome("own", changed=False)
     asked = desk.ask(
         Flow(kept.flow),
@@ -216,7 +223,7 @@ async def _record(
         at=now,
         kind="review",
         actor=reviewer.subject,
-        organisation=reviewer.organisation or held.HUB,
+        organisation=reviewer.organisation,
         actor_name=reviewer.name,
         role=reviewer.role,
         token_id=reviewer.token_id,
@@ -226,6 +233,6 @@ async def _record(
         subject=subject,
         message_id=message,
         payload=payload,
-        detail=(("kind", kind),),
+        detail=(("kind", kind), *reviewer.detail),
     )
     await audit.append(connection, [entry])

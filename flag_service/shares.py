@@ -46,10 +46,12 @@ class Shared(BaseModel):
     version: int = Field(ge=1, description="Of the alert's content that was shared.")
     recipient: str
     state: str = Field(description="shared; held: a person releases it first; or how that ended.")
-    fields: list[str] = Field(description="Names of the facts that the agency is told.")
+    fields: list[str] = Field(
+        description="Names of the facts that the agency is told; held: once it is released."
+    )
     withheld: list[str] = Field(description="Names of those that it is not.")
-    policy: str | None
-    policy_version: int | None
+    policy: str = Field(description="That decided when it was shared.")
+    policy_version: int
     changed: bool = Field(description="False: this version was shared with the agency before.")
 
 
@@ -153,6 +155,7 @@ async def _share(
         )
     asked = draft.asked
     assert asked is not None
+    told = frozenset() if draft.told is None else draft.told
     made = Share(
         alert_id=alert_id,
         recipient=body.recipient,
@@ -162,6 +165,10 @@ async def _share(
         shared_at=at,
         shared_by=asking.subject,
         state="shared" if asked.permitted else "held",
+        fields=tuple(sorted(told)),
+        withheld=tuple(sorted(asked.disclosure.fields - told)),
+        policy=asked.ruling.policy,
+        policy_version=asked.ruling.version,
     )
     if asked.permitted or asked.held:
         await shares.add(connection, made)
@@ -181,17 +188,16 @@ def _check(row: AlertRow) -> None:
 
 
 def _told(done: _Done) -> dict[str, Any]:
-    share, asked = done.share, done.asked
-    ruling = None if asked is None else asked.ruling
+    share = done.share
     return {
         "share_id": str(share.letter_id),
         "alert_id": str(share.alert_id),
         "version": share.version,
         "recipient": share.recipient,
         "state": share.state,
-        "fields": sorted(ruling.fields) if ruling else [],
-        "withheld": sorted(ruling.withheld) if ruling else [],
-        "policy": ruling.policy if ruling else None,
-        "policy_version": ruling.version if ruling else None,
-        "changed": asked is not None,
+        "fields": list(share.fields),
+        "withheld": list(share.withheld),
+        "policy": share.policy,
+        "policy_version": share.policy_version,
+        "changed": done.asked is not None,
     }

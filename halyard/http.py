@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.types import ASGIApp
 
 from halyard.caller import Authenticate, Caller
 from halyard.errors import ConfigurationError
 from halyard.http_edge import Authorise, Edge, Limit
+from halyard.http_request import as_documented
 from halyard.openapi import DescribedApp
 from halyard.problems import HttpProblem, add_handlers, problem
 from halyard.proxies import make_proxies
@@ -62,19 +63,25 @@ def make_app(
     authorise: Authorise = lambda _scope, _caller: None,
     components: Mapping[str, dict[str, Any]] | None = None,
     outspoken: tuple[str, ...] = (),
+    foreign: tuple[str, ...] = (),
 ) -> FastAPI:
     """An application behind the edge.
 
     `open_paths` need no token, and but for `probes` are counted by address. `authorise` refuses
     callers before the body is read. `limits` are those of single (method, path) pairs; others get
     the settings' body limit. Routes find ``request.state.caller``, ``.request_id`` and
-    ``.traceparent``. `components` and `outspoken` are for its OpenAPI (`halyard.openapi`).
+    ``.traceparent``. `components` and `outspoken` are for its OpenAPI (`halyard.openapi`). What no
+    route documents is refused (`halyard.http_request`), but on open paths, and below the `foreign`
+    prefixes, whose routes have another standard's rules.
     """
+    opened = frozenset(open_paths)
     practice = settings.profile is not Profile.PRODUCTION
     app = DescribedApp(
-        open_paths=frozenset(open_paths),
+        open_paths=opened,
         components=components,
         outspoken=outspoken,
+        foreign=foreign,
+        dependencies=[Depends(as_documented(opened, foreign))],
         title=title,
         openapi_url="/openapi.json" if practice else None,
         docs_url=None,  # its pages load scripts from elsewhere
@@ -87,7 +94,7 @@ def make_app(
     app.add_middleware(
         Edge,
         authenticate=authenticate,
-        open_paths=frozenset(open_paths),
+        open_paths=opened,
         probes=frozenset(probes),
         default=Limit(settings.http.max_body_bytes),
         limits=dict(limits or {}),

@@ -115,21 +115,22 @@ class Edge:
         state["traceparent"] = _traceparent(headers)
         sender = self._sender(progress, receive, send)
         placed = False
+        logged = structlog.contextvars.bind_contextvars(**_logged(progress))
         try:
-            with structlog.contextvars.bound_contextvars(**_logged(progress)):
-                refused = await self._refused(scope, headers, limit)
-                if refused is None and scope["path"] not in self.open_paths:
-                    refused = self.guard.enter()
-                    placed = refused is None
-                if refused is not None:
-                    route = "unauthenticated" if refused.status_code == 401 else "refused"
-                    await refused.response()(scope, receive, sender)
-                else:
-                    await self._routed(
-                        scope, self._receiver(progress, limit, receive), sender, progress, limit
-                    )
-                    route = route_template(scope)
+            refused = await self._refused(scope, headers, limit)
+            if refused is None and scope["path"] not in self.open_paths:
+                refused = self.guard.enter()
+                placed = refused is None
+            if refused is not None:
+                route = "unauthenticated" if refused.status_code == 401 else "refused"
+                await refused.response()(scope, receive, sender)
+            else:
+                await self._routed(
+                    scope, self._receiver(progress, limit, receive), sender, progress, limit
+                )
+                route = route_template(scope)
         finally:
+            structlog.contextvars.reset_contextvars(**logged)
             if placed:
                 self.guard.leave()
         metrics.count("halyard_http_requests_total", route=route, status=str(progress.status))

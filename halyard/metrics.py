@@ -188,6 +188,8 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 registry = CollectorRegistry()
 _made: dict[str, Counter | Gauge | Histogram] = {}
+# labels are checked once for each set of them: there are few (no label holds an id)
+_counters: dict[tuple[Counter, tuple[tuple[str, str], ...]], Counter] = {}
 
 
 def count(name: CounterName, amount: float = 1, **labels: str) -> None:
@@ -196,7 +198,14 @@ def count(name: CounterName, amount: float = 1, **labels: str) -> None:
     if metric is None:
         metric = _made[name] = Counter(name, name, _LABELS.get(name, ()), registry=registry)
     assert isinstance(metric, Counter)
-    (metric.labels(**labels) if labels else metric).inc(amount)
+    if not labels:
+        metric.inc(amount)
+        return
+    one = (metric, tuple(labels.items()))
+    counter = _counters.get(one)
+    if counter is None:
+        counter = _counters[one] = metric.labels(**labels)
+    counter.inc(amount)
 
 
 def gauge(name: GaugeName, value: float, **labels: str) -> None:

@@ -79,7 +79,8 @@ class DescribedApp(FastAPI):
     """An application that says of itself what its edge does.
 
     `open_paths` need no credential; `components` are further schemas by name, that routes refer to.
-    Below `outspoken` prefixes no answer is a problem: the routes there document every refusal.
+    Below `outspoken` prefixes no answer is a problem: the routes there document each refusal. Below
+    `foreign` ones routes say for themselves what they do with what they do not know.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class DescribedApp(FastAPI):
         open_paths: frozenset[str],
         components: Mapping[str, Schema] | None = None,
         outspoken: tuple[str, ...] = (),
+        foreign: tuple[str, ...] = (),
         **options: Any,
     ) -> None:
         super().__init__(
@@ -99,6 +101,7 @@ class DescribedApp(FastAPI):
         self.open_paths = open_paths
         self.components = dict(components or {})
         self.outspoken = outspoken
+        self.foreign = foreign
 
     def openapi(self) -> Schema:
         """The document; the same object each time."""
@@ -127,10 +130,11 @@ def complete(document: Schema, app: DescribedApp) -> None:
                     operation,
                     is_open=path in app.open_paths,
                     outspoken=path.startswith(app.outspoken),
+                    foreign=path.startswith(app.foreign),
                 )
 
 
-def _complete(operation: Schema, *, is_open: bool, outspoken: bool) -> None:
+def _complete(operation: Schema, *, is_open: bool, outspoken: bool, foreign: bool) -> None:
     operation["security"] = [] if is_open else [{name: []} for name in SECURITY]
     answers: Schema = operation["responses"]
     if "HTTPValidationError" in str(answers.get("422")):
@@ -138,6 +142,10 @@ def _complete(operation: Schema, *, is_open: bool, outspoken: bool) -> None:
     statuses: tuple[int, ...] = (500, 503) if is_open else _EDGE
     if "requestBody" in operation:
         statuses += _EDGE_WITH_BODY
+    if not (is_open or foreign):
+        statuses += (422,)
+        if "application/json" in operation.get("requestBody", {}).get("content", {}):
+            statuses += (415,)
     for status in () if outspoken else statuses:
         known = answers.setdefault(str(status), {"description": RESPONSES[status]["description"]})
         content = known.setdefault("content", {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import select
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -87,8 +88,8 @@ def make_pool(
 
     `publishes` is of the face: its connections see what waits in the outbox, and nothing else.
 
-    `check` costs a round trip for each transaction; without it, whoever takes a connection that
-    died while it was idle gets `DatabaseUnavailable`. For stages, which try again anyway.
+    Without `check`, whoever takes a connection that died while it was idle gets
+    `DatabaseUnavailable`. For stages, which try again anyway.
     """
     size = size or settings.database.pool_size
     statement_ms = int(settings.database.statement_timeout_seconds * 1000)
@@ -116,10 +117,20 @@ def make_pool(
         max_size=size,
         timeout=10,
         reconnect_timeout=5,
-        check=AsyncConnectionPool.check_connection if check else None,
+        check=_check if check else None,
         open=False,
         name=name,
     )
+
+
+async def _check(connection: Connection) -> None:
+    """Ask PostgreSQL whether the connection lives, if there is a sign that it may not: to one that
+    is idle nothing is sent but why it ends, and its end. A round trip for each transaction else.
+    """
+    signs = select.poll()
+    signs.register(connection.pgconn.socket, select.POLLIN)
+    if signs.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class TooManyLocks(PermanentError):
@@ -149,7 +160,7 @@ async def scoped(
     its rows alone, and of flags and accesses those of `persons` (pseudonyms, store key).
 
     `pipelined`: statements wait for their results only where these are fetched, and errors of
-    others come at the end; three round trips to PostgreSQL, however many statements. They are
+    others come at the end: a round trip for what is fetched, and one for all the rest. They are
     planned once for a connection, not for each call: planning costs several times as much as
     looking somebody up, and one plan does the same work whoever is asked about.
     """
@@ -169,9 +180,16 @@ async def scoped(
 
 @asynccontextmanager
 async def _pipelined(pool: Pool) -> AsyncIterator[Connection]:
+    # psycopg's transaction() would wait for its "begin" and "commit", and twice more. What breaks
+    # off is rolled back where the connection goes back to the pool
     try:
-        async with pool.connection() as connection, connection.pipeline(), connection.transaction():
-            yield connection
+        async with pool.connection() as connection:
+            async with connection.pipeline():
+                await connection.execute("begin")
+                yield connection
+                done = await connection.execute("commit")
+            if done.statusmessage != "COMMIT":  # PostgreSQL rolls a failed one back instead
+                raise DatabaseUnavailable("PostgreSQL did not commit; the operation is retried.")
     except (psycopg.Error, PoolTimeout) as error:
         raise translated(error) from None
 

@@ -48,7 +48,7 @@ RESPONSES: Final[Mapping[int, dict[str, Any]]] = {
     for status, description in _DESCRIPTIONS.items()
 }
 """What OpenAPI says of each problem, by status. `halyard.openapi` adds the schema, and to every
-route what the edge can answer (401, 403, 429, 500, 503; with a body 400, 408, 413)."""
+route what the edge can answer (401, 403, 422, 429, 500, 503; with a body 400, 408, 413, 415)."""
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 import threading
 import time
 import traceback
-import uuid
 from collections.abc import MutableMapping
 from typing import Any, cast
 
@@ -72,7 +72,8 @@ def get_logger() -> structlog.stdlib.BoundLogger:
 
 def new_traceparent() -> str:
     """A W3C trace context header (version 00, sampled), made once at ingress."""
-    return f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01"
+    made = os.urandom(24).hex()
+    return f"00-{made[:32]}-{made[32:]}-01"
 
 
 def describe(error: BaseException) -> str:

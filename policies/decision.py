@@ -59,6 +59,11 @@ def decide(policies: Policies, disclosure: Disclosure, *, released: bool = False
     return _under(near[0], disclosure, released=released)
 
 
+def as_released(policy: Policy, disclosure: Disclosure) -> Ruling:
+    """What `policy`, under which a person released it, rules on `disclosure`, in force or not."""
+    return _under(policy, disclosure, released=True)
+
+
 def local_day(at: datetime) -> date:
     """The day in England, on which a policy's dates are."""
     return at.astimezone(_ENGLAND).date()

@@ -16,6 +16,7 @@ from typing import Final
 from halyard.telemetry import get_logger
 from policies.decision import decide
 from policies.model import REQUIRED, Policies
+from policies.purposes import Purpose
 from policies.ruling import Decision, Disclosure, Flow, Ruling
 from stores.directory import Directory
 from stores.sectors import sector_of
@@ -70,6 +71,35 @@ def unreached(policies: Policies, directory: Directory, at: datetime) -> list[Un
         if ruling.decision is not Decision.PERMIT:
             found.append(Unreached(flow, organisation, restricted, ruling))
     return found
+
+
+def unnoticed(policies: Policies, directory: Directory, at: datetime) -> list[str]:
+    """Codes of hospitals and authorities in which a code of the issuer's gives somebody a role that
+    may break the glass, and whose Caldicott guardian could not be told.
+    """
+    told = directory.caldicott_endpoints()
+    asking = {*directory.hospitals, *directory.authorities} - set(told)
+    held = {
+        (code, one.role)
+        for one in directory.role_maps
+        for code in asking.intersection(one.organisations or asking)
+    }
+    return sorted({code for code, role in held if _may_break(policies, directory, code, role, at)})
+
+
+def _may_break(
+    policies: Policies, directory: Directory, organisation: str, role: str, at: datetime
+) -> bool:
+    disclosure = Disclosure(
+        flow=Flow.FLAG_LOOKUP,
+        recipient=organisation,
+        sector=sector_of(directory, organisation),
+        purpose=Purpose.BREAK_GLASS.value,
+        at=at,
+        fields=REQUIRED[Flow.FLAG_LOOKUP],
+        roles=frozenset({role}),
+    )
+    return decide(policies, disclosure).decision is Decision.PERMIT
 
 
 def listed(found: Sequence[Unreached]) -> str:

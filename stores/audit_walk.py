@@ -136,3 +136,29 @@ async def twice(
     """(chain, first, last place) of entries that have more than one place."""
     rows = await connection.execute(_SQL["twice"], {"chain": chain, "limit": limit})
     return [(row["chain"], row["first"], row["last"]) async for row in rows]
+
+
+async def outcomes_amiss(
+    connection: Connection, *, chain: str | None, limit: int
+) -> list[tuple[str, int | None, bool]]:
+    """(chain, place, whether the review is gone) of outcomes in the chain that their reviews do not
+    bear out.
+    """
+    rows = await connection.execute(_SQL["outcomes_amiss"], {"chain": chain, "limit": limit})
+    return [(row["chain"], row["seq"], row["lost"]) async for row in rows]
+
+
+async def outcomes_unrecorded(
+    connection: Connection, *, chain: str | None, limit: int
+) -> list[tuple[str, datetime]]:
+    """(chain, when) of reviews that were closed without an entry; it may have gone by retention."""
+    rows = await connection.execute(_SQL["outcomes_unrecorded"], {"chain": chain, "limit": limit})
+    return [(row["chain"], row["closed_at"]) async for row in rows]
+
+
+async def reviews_missing(
+    connection: Connection, *, chain: str | None, limit: int
+) -> list[tuple[str, int, str]]:
+    """(chain, place, rule) of sealed entries that are always reviewed and have no review."""
+    rows = await connection.execute(_SQL["reviews_missing"], {"chain": chain, "limit": limit})
+    return [(row["chain"], row["seq"], row["rule"]) async for row in rows]

@@ -79,6 +79,16 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """A release of an alert to its authority: of which content, and by which policy."""
+
+    alert_id: uuid.UUID
+    version: int  # of the alert's content
+    policy: str
+    policy_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Counts: what waits for a person, and alerts that a policy denied."""
 
@@ -134,6 +144,12 @@ async def lock(connection: Connection, item_id: uuid.UUID) -> bool:
     return True
 
 
+async def reviewer(connection: Connection, item_id: uuid.UUID) -> str | None:
+    """Whose people decide about the item (`HUB`: the operator's); None if there is none."""
+    row = await (await connection.execute(_SQL["reviewer"], {"id": item_id})).fetchone()
+    return None if row is None else str(row["reviewer"])
+
+
 async def delivery(connection: Connection, delivery_id: uuid.UUID) -> HeldDelivery | None:
     """The delivery, whatever its state; None if there is none that names its recipient. Whoever
     decides holds `lock`.
@@ -162,6 +178,15 @@ async def release_delivery(
         },
     )
     await connection.execute(_SQL["hint"])
+
+
+async def given(
+    connection: Connection, organisation: str, alert_ids: Collection[uuid.UUID]
+) -> list[Given]:
+    """What of these alerts was released to `organisation`, and nothing has stopped since."""
+    values = {"organisation": organisation, "alert_ids": sorted(alert_ids)}
+    cursor = await connection.execute(_SQL["given"], values)
+    return [Given(**row) for row in await cursor.fetchall()]
 
 
 async def unknown_then(

@@ -43,6 +43,17 @@ where delivery_id = %(id)s and recipient is not null and reviewer is not null
 union all
 select person, case_id from held_letters where letter_id = %(id)s
 
+-- name: reviewer
+select reviewer from deliveries
+where delivery_id = %(id)s and recipient is not null and reviewer is not null
+union all
+select reviewer from held_letters where letter_id = %(id)s
+
+-- name: given
+select alert_id, version, policy, policy_version from deliveries
+where alert_id = any(%(alert_ids)s::uuid[]) and recipient = %(organisation)s and kind = 'alert'
+    and released_at is not null and state not in ('held', 'refused')
+
 -- name: delivery
 select d.delivery_id, d.destination, d.alert_id, d.version, d.kind, d.body, d.recipient, d.reviewer,
        d.person, d.restricted, d.state, d.released_at is not null as released, d.last_error as reason,

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from halyard.postgres import Connection, load_queries
 
@@ -31,6 +31,10 @@ class Share:
     shared_at: datetime
     shared_by: str
     state: str
+    fields: tuple[str, ...]  # names of what the letter tells (would tell, once it is released)
+    withheld: tuple[str, ...]  # of what it does not
+    policy: str  # that said so
+    policy_version: int
 
 
 async def get(
@@ -39,7 +43,7 @@ async def get(
     """The share of this version, if there is one."""
     values = {"alert_id": alert_id, "recipient": recipient, "version": version}
     row = await (await connection.execute(_SQL["get"], values)).fetchone()
-    return None if row is None else Share(**row)
+    return None if row is None else _share(row)
 
 
 async def add(connection: Connection, share: Share) -> None:
@@ -55,6 +59,10 @@ async def add(connection: Connection, share: Share) -> None:
             "shared_at": share.shared_at,
             "shared_by": share.shared_by,
             "state": share.state,
+            "fields": sorted(share.fields),
+            "withheld": sorted(share.withheld),
+            "policy": share.policy,
+            "policy_version": share.policy_version,
         },
     )
 
@@ -64,13 +72,13 @@ async def standing(connection: Connection, alert_ids: Collection[uuid.UUID]) -> 
     if not alert_ids:
         return []
     cursor = await connection.execute(_SQL["standing"], {"alert_ids": sorted(alert_ids)})
-    return [Share(**row) for row in await cursor.fetchall()]
+    return [_share(row) for row in await cursor.fetchall()]
 
 
 async def of_letter(connection: Connection, letter_id: uuid.UUID) -> Share | None:
     """The share that this letter tells."""
     row = await (await connection.execute(_SQL["of_letter"], {"letter_id": letter_id})).fetchone()
-    return None if row is None else Share(**row)
+    return None if row is None else _share(row)
 
 
 async def settle(
@@ -80,3 +88,7 @@ async def settle(
     if letter_ids:
         values = {"letter_ids": sorted(letter_ids), "state": state, "at": at}
         await connection.execute(_SQL["settle"], values)
+
+
+def _share(row: dict[str, Any]) -> Share:
+    return Share(**{**row, "fields": tuple(row["fields"]), "withheld": tuple(row["withheld"])})

@@ -134,7 +134,10 @@ def _answer_issue(pen: Pen, members: Members) -> Resource:
     )
     words = {
         "flagged": RESTRICTED if hidden else "A plan is held; ask the authorities named with it.",
-        "none-held": "No plan is held by the authorities that are covered, as of the time stated.",
+        # the same of every number: whether this one is superseded must not be told
+        "none-held": "No plan is held by the authorities that are covered, as of the time stated. "
+        "Check in PDS that this is the person's current number: nothing is told under a number "
+        "that PDS has superseded.",
     }.get(answer, "This could not be checked; it says nothing about the child.")
     if died:
         words += " A case says that this person has died."

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from halyard import kafka_acls
+from halyard.cli import topics
 from halyard.cli.output import Json, line, print_json
 from halyard.cli.running import running_system
 from halyard.errors import ConfigurationError
@@ -18,12 +19,16 @@ from schemas.topics import Topic, registry
 from stores.credentials import KafkaPrincipal
 from stores.directory import Directory, load_directory
 
+app = topics.app
+"""`halyard topics`, whole: the other commands of the topics need no library of rights."""
+
 EVERY_WORKER = "every worker"
 WORKERS = frozenset({"identity", "matching", "cases"})
 # Each of these publishes what is left in the outbox, whoever has put it there
 SWEEPERS = WORKERS | {"tracer", "dispatcher", "serve"}
 
 
+@app.command()
 def acls(
     apply: Annotated[bool, typer.Option("--apply", help="Add what is missing.")] = False,
     offline: Annotated[
@@ -31,7 +36,7 @@ def acls(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show which rights on topics the directory's [[kafka_principal]] need at the brokers and lack;
+    """Show which rights on topics the directory's Kafka principals need at the brokers and lack;
     with --apply add them. None is ever taken away: others that are there are shown.
     """
     running_system(load_settings().data_dir)

@@ -12,6 +12,7 @@ import typer
 from halyard.cli import practice
 from halyard.cli.access import Organisation, Url, hub_client
 from halyard.cli.output import Exit, Json, line, print_json
+from halyard.cli.stated import stated
 
 app = typer.Typer(help="Alerts of an organisation.", no_args_is_help=True)
 
@@ -57,9 +58,9 @@ def _show(alert: dict[str, Any], *, json: bool) -> None:
 @app.command()
 def accept(
     alert: Annotated[str, typer.Argument(help="The alert's id.")],
-    answer: Annotated[str, typer.Option(help="What the hospital is told.")],
+    answer: Annotated[str, typer.Option(help="What the hospital is told.", callback=stated)],
     by: Annotated[
-        str, typer.Option(help="Who accepts: a role or work name.")
+        str, typer.Option(help="Who accepts: a role or work name.", callback=stated)
     ] = "Duty social worker",
     url: Url = None,
     organisation: Organisation = practice.AUTHORITY,

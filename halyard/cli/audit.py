@@ -22,6 +22,7 @@ from halyard.audit_keys import load_audit_keys, load_public_keys, new_seed
 from halyard.cli import audit_reviews
 from halyard.cli.audit_access import an_id, running_settings, with_connection, with_pool
 from halyard.cli.output import Exit, Json, line, print_json, table
+from halyard.cli.stated import stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
@@ -39,7 +40,7 @@ app.add_typer(audit_reviews.app, name="reviews")
 
 Chain = Annotated[str | None, typer.Option(help="Only this organisation's (ODS or GSS code; hub).")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
-Reason = Annotated[str | None, typer.Option(help="Why you read this; recorded.")]
+Reason = Annotated[str | None, typer.Option(help="Why you read this; recorded.", callback=stated)]
 Since = Annotated[datetime | None, typer.Option(help="Recorded at this time (UTC) or later.")]
 Until = Annotated[datetime | None, typer.Option(help="Recorded before this time (UTC).")]
 
@@ -179,7 +180,10 @@ def show(
 
 @app.command()
 def report(
-    reason: Annotated[str, typer.Option(help="Why; recorded: the request that you answer.")],
+    reason: Annotated[
+        str,
+        typer.Option(help="Why; recorded: the request that you answer.", callback=stated),
+    ],
     chain: Chain = None,
     form: Annotated[
         Literal["page", "json", "csv"], typer.Option("--format", help="How to print it.")

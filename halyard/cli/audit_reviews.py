@@ -9,6 +9,7 @@ import typer
 
 from halyard.cli.audit_access import an_id, running_settings, with_connection
 from halyard.cli.output import Exit, Json, line, print_json, table
+from halyard.cli.stated import stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from stores.audit_reviews import OUTCOMES
@@ -69,7 +70,9 @@ def list_reviews(
 def close(
     review: Annotated[str, typer.Argument(help="Id of a review.")],
     outcome: Annotated[str, typer.Option(help=f"{', '.join(OUTCOMES)}.")],
-    note: Annotated[str | None, typer.Option(help="Why; kept. No personal data.")] = None,
+    note: Annotated[
+        str | None, typer.Option(help="Why; kept. No personal data.", callback=stated)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Close a review. Nobody closes one of an access of their own."""

@@ -17,6 +17,7 @@ import typer
 from halyard.cli import case_view
 from halyard.cli.output import Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.postgres import Connection, Pool, make_pool, transaction
@@ -35,7 +36,7 @@ app = typer.Typer(help="Cases of child deaths: see them, decide about them.", no
 
 Case = Annotated[str, typer.Argument(help="Id of a case, as `halyard cases list` shows it.")]
 By = Annotated[str, typer.Option(help="Needed. Who decides: a role or work name, kept and shown.")]
-Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the decision.", callback=stated)]
 Version = Annotated[
     int | None,
     typer.Option("--version", min=1, help="The version you saw; a newer one refuses the decision."),

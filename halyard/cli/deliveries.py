@@ -11,6 +11,7 @@ import typer
 
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.cli.who import account
 from halyard.postgres import make_pool, transaction
 from halyard.settings import Settings, load_settings
@@ -53,7 +54,8 @@ def list_(
 @app.command()
 def redrive(
     reason: Annotated[
-        str, typer.Option(help="Why; kept until the next attempt. No personal data.")
+        str,
+        typer.Option(help="Why; kept until the next attempt. No personal data.", callback=stated),
     ],
     delivery: Annotated[str | None, typer.Argument(help="Id of a parked delivery.")] = None,
     destination: Annotated[

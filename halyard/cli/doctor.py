@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Literal
 
 import psycopg
 import typer
@@ -19,6 +18,7 @@ from connectors.hl7v2.process import check_feeds
 from connectors.hl7v2.tls import server_context
 from flag_service.door import make_door
 from halyard import kafka_admin
+from halyard.cli.doctor_proof import Result, guardians, sealer
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.policy import SOON
 from halyard.cli.running import running_system
@@ -38,8 +38,6 @@ from stores import bus_key, deliveries, fences, mailbox, months, ncmd, outbox, p
 from stores.directory import load_directory
 
 _RETENTION_IDLE = timedelta(days=7)
-
-Result = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,7 @@ def doctor(json: Json = False) -> None:
             ("directory", _directory),
             ("access", _access),
             ("policies", _policies),
+            ("guardians", guardians),
             ("hl7v2", _hl7v2),
             ("kafka", _kafka),
             ("topics", _topics),
@@ -74,6 +73,7 @@ def doctor(json: Json = False) -> None:
             ("deliveries", _deliveries),
             ("messages", _messages),
             ("outbox", _outbox),
+            ("sealer", sealer),
             ("retention", _retention),
             ("ncmd", _ncmd),
         )

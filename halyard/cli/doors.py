@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -25,6 +25,9 @@ from halyard.problems import HttpProblem
 from halyard.settings import Profile, Settings, load_settings
 from halyard.tokens import REFUSALS, Rules, Token
 from stores.directory import Directory, load_directory
+
+NOT_CHECKED: Final = "token.not_checked"
+"""The rule of a token that cannot be told from a forged one here."""
 
 app = typer.Typer(help="Who may come in, by which credential.", no_args_is_help=True)
 app.add_typer(sessions.app, name="sessions")
@@ -43,7 +46,9 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What would become of a token; `unchecked` is what cannot be said from here."""
+    """What would become of a token; `unchecked` is what cannot be said from here. One whose
+    signature is not checked is not admitted, by the rule `NOT_CHECKED`.
+    """
 
     admitted: bool
     credential: str
@@ -70,7 +75,8 @@ def listed(json: Json = False) -> None:
 def check(json: Json = False) -> None:
     """Say whether the token in HALYARD_TOKEN, or on standard input, would be let in by the settings
     and the directory of this machine, and why not. Asks nobody, and prints nothing of the token.
-    Exits 1 if it would be refused.
+    Exits 1 if it would be refused, 4 if its signature could not be checked here: anybody could have
+    written it.
     """
     settings, directory = _known()
     text = os.environ.get("HALYARD_TOKEN") or sys.stdin.read(tokens.MAX_BYTES + 2)
@@ -78,13 +84,15 @@ def check(json: Json = False) -> None:
     if json:
         print_json(asdict(verdict))
     else:
-        line(f"{verdict.rule or 'let in'}: {verdict.text}")
+        said = "not checked" if verdict.rule == NOT_CHECKED else verdict.rule or "let in"
+        line(f"{said}: {verdict.text}")
         if verdict.organisation:
-            line(f"as {verdict.organisation}, roles: {', '.join(verdict.roles) or 'none'}")
+            claimed = "it says " if verdict.rule == NOT_CHECKED else ""
+            line(f"{claimed}as {verdict.organisation}, roles: {', '.join(verdict.roles) or 'none'}")
         for one in verdict.unchecked:
             line(f"not checked here: {one}")
     if not verdict.admitted:
-        raise typer.Exit(Exit.FAILED)
+        raise typer.Exit(Exit.UNAVAILABLE if verdict.rule == NOT_CHECKED else Exit.FAILED)
 
 
 def ways_in(settings: Settings, directory: Directory) -> Iterator[Way]:
@@ -159,8 +167,9 @@ async def judge(text: str, settings: Settings, directory: Directory, clock: Cloc
             _verify(token, keys, rules, clock().timestamp())
             caller = caller_of(token.claims, directory, access)
             verdict = Verdict(
-                True,
+                keys is not None,
                 "access-token",
+                None if keys is not None else NOT_CHECKED,
                 organisation=caller.organisation,
                 roles=tuple(sorted(caller.roles)),
                 unchecked=unchecked,
@@ -177,7 +186,7 @@ async def judge(text: str, settings: Settings, directory: Directory, clock: Cloc
         verdict = replace(verdict, unchecked=(*verdict.unchecked, certificate))
     return replace(
         verdict,
-        text="it holds now",
+        text="it holds now" if verdict.admitted else _UNSIGNED,
         expires_at=str(int(tokens.expiry(token))),
     )
 
@@ -193,11 +202,20 @@ def _verify(token: Token, keys: tuple[PublicKey, ...] | None, rules: Rules, now:
     tokens.check_lifetime(token, rules, now)
 
 
+_UNSIGNED: Final = (
+    "its signature could not be checked here, so anybody may have written it; name a file of the "
+    "issuer's keys in HALYARD_ACCESS__ISSUER_KEYS_FILE, or show the token to `GET /me`"
+)
+
+
 async def _keys(settings: Settings) -> tuple[tuple[PublicKey, ...] | None, tuple[str, ...]]:
     """The issuer's keys, if they stand in a file here."""
     if settings.access.issuer_keys_file is None:
         return None, ("its signature: the issuer's keys are fetched by `halyard serve` alone",)
-    return await Issuer(settings.access, production=True).keys(), ()
+    try:
+        return await Issuer(settings.access, production=True).keys(), ()
+    except HttpProblem:
+        return None, ("its signature: the file of the issuer's keys cannot be read",)
 
 
 def _rules(settings: Settings, longest: int) -> Rules:

@@ -18,6 +18,7 @@ from halyard.cli import opt_outs
 from halyard.cli.opt_outs import By, needed
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
 from halyard.postgres import Pool, make_pool, transaction
@@ -141,7 +142,10 @@ def show(release: ReleaseId, json: Json = False) -> None:
 @app.command()
 def decide(
     release: ReleaseId,
-    reason: Annotated[str, typer.Option(help="Why; kept with the decision. No personal data.")],
+    reason: Annotated[
+        str,
+        typer.Option(help="Why; kept with the decision. No personal data.", callback=stated),
+    ],
     yes: Annotated[
         bool,
         typer.Option("--release/--refuse", help="What is decided; needed.", show_default=False),

@@ -19,6 +19,7 @@ from connectors.local_authority.client import AnswerPage, FileAnswer, RecordAnsw
 from halyard.cli import practice
 from halyard.cli.access import Organisation, Url, hub_client
 from halyard.cli.output import Exit, Json, line, print_json
+from halyard.cli.stated import stated
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError, TransientError
 from sandbox.local_authority.files import filled_in, format_of
@@ -149,7 +150,8 @@ def look(
         typer.Option(help="urgent-care, direct-care, child-protection or break-glass."),
     ] = "urgent-care",
     reason: Annotated[
-        str | None, typer.Option(help="Why, in your words; break-glass needs it.")
+        str | None,
+        typer.Option(help="Why, in your words; break-glass needs it.", callback=stated),
     ] = None,
     silent: Annotated[
         bool, typer.Option("--silent", help="A scheduled look: no authority is told of it.")
@@ -189,6 +191,8 @@ def show_answer(found: Mapping[str, Any]) -> None:
     if found["answer"] == "could-not-be-checked":
         line("  This says nothing about the child: follow your procedure as if this were down.")
         return
+    if found.get("advice"):
+        line(f"  {found['advice']}")
     if found["death_noted"]:
         line(f"  a death is noted since {found['death_noted']}")
     for flag in found.get("flags", ()):

@@ -18,6 +18,7 @@ from halyard.cli import bus_rotation
 from halyard.cli.audit_access import running_settings, with_connection
 from halyard.cli.bus_rotation import administration
 from halyard.cli.output import Json, line, print_json, table
+from halyard.cli.stated import stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
@@ -33,7 +34,7 @@ retire = typer.Typer(help="Take an old key away.", no_args_is_help=True)
 app.add_typer(rotate, name="rotate")
 app.add_typer(retire, name="retire")
 
-Reason = Annotated[str, typer.Option(help="Why; stands in the audit chain.")]
+Reason = Annotated[str, typer.Option(help="Why; stands in the audit chain.", callback=stated)]
 Name = Annotated[str, typer.Argument(help="Of the secret, as the directory's endpoints name it.")]
 
 _COLUMNS: Final = ("key", "id", "made", "age_days", "state", "what_for")

@@ -3,45 +3,59 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from halyard.cli import (
-    acls,
-    alerts,
-    audit,
-    cases,
-    containers,
-    deaths,
-    deliveries,
-    doctor,
-    documents,
-    doors,
-    extract,
-    feed,
-    flags,
-    hl7,
-    keys,
-    messages,
-    ncmd,
-    outbox,
-    pauses,
-    policy,
-    processes,
-    register,
-    retention,
-    reviews,
-    run,
-    send,
-    token,
-    topics,
-    trace,
-)
+from halyard.cli import lazy
 from halyard.cli.output import Exit
 from halyard.errors import ConfigurationError, HalyardError, PermanentError, TransientError
 
+_COMMANDS: Final = {
+    "topics": "halyard.cli.acls:app",
+    "worker": "halyard.cli.processes:worker",
+    "connector": "halyard.cli.processes:connector",
+    "sandbox": "halyard.cli.processes:sandbox",
+    "feed": "halyard.cli.feed:app",
+    "flags": "halyard.cli.flags:app",
+    "hl7": "halyard.cli.hl7:app",
+    "alerts": "halyard.cli.alerts:app",
+    "deliveries": "halyard.cli.deliveries:app",
+    "messages": "halyard.cli.messages:app",
+    "outbox": "halyard.cli.outbox:app",
+    "deaths": "halyard.cli.deaths:app",
+    "cases": "halyard.cli.cases:app",
+    "ncmd": "halyard.cli.ncmd:app",
+    "policy": "halyard.cli.policy:app",
+    "register": "halyard.cli.register:app",
+    "extract": "halyard.cli.extract:app",
+    "retention": "halyard.cli.retention:app",
+    "keys": "halyard.cli.keys:app",
+    "reviews": "halyard.cli.reviews:app",
+    "token": "halyard.cli.token:app",
+    "access": "halyard.cli.doors:app",
+    "audit": "halyard.cli.audit:app",
+    "containers": "halyard.cli.containers:app",
+    "up": "halyard.cli.run:up",
+    "demo": "halyard.cli.run:demo",
+    "migrate": "halyard.cli.run:migrate",
+    "health": "halyard.cli.containers:health",
+    "doctor": "halyard.cli.doctor:doctor",
+    "openapi": "halyard.cli.documents:openapi",
+    "asyncapi": "halyard.cli.documents:asyncapi",
+    "tracer": "halyard.cli.processes:tracer",
+    "dispatcher": "halyard.cli.processes:dispatcher",
+    "journal": "halyard.cli.processes:journal",
+    "sealer": "halyard.cli.processes:sealer",
+    "serve": "halyard.cli.processes:serve",
+    "send": "halyard.cli.send:send",
+    "trace": "halyard.cli.trace:trace",
+    "pause": "halyard.cli.pauses:pause",
+    "resume": "halyard.cli.pauses:resume",
+}
+
 app = typer.Typer(
+    cls=lazy.group_of(_COMMANDS),
     name="halyard",
     help="Message-bus hub for children's safeguarding. Settings: HALYARD_* variables or a TOML "
     "file (HALYARD_CONFIG). Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 a service "
@@ -50,47 +64,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # tracebacks with locals would print messages
     add_completion=False,
 )
-app.add_typer(topics.app, name="topics")
-topics.app.command()(acls.acls)
-app.add_typer(processes.worker, name="worker")
-app.add_typer(processes.connector, name="connector")
-app.add_typer(processes.sandbox, name="sandbox")
-app.add_typer(feed.app, name="feed")
-app.add_typer(flags.app, name="flags")
-app.add_typer(hl7.app, name="hl7")
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(deliveries.app, name="deliveries")
-app.add_typer(messages.app, name="messages")
-app.add_typer(outbox.app, name="outbox")
-app.add_typer(deaths.app, name="deaths")
-app.add_typer(cases.app, name="cases")
-app.add_typer(ncmd.app, name="ncmd")
-app.add_typer(policy.app, name="policy")
-app.add_typer(register.app, name="register")
-app.add_typer(extract.app, name="extract")
-app.add_typer(retention.app, name="retention")
-app.add_typer(keys.app, name="keys")
-app.add_typer(reviews.app, name="reviews")
-app.add_typer(token.app, name="token")
-app.add_typer(doors.app, name="access")
-app.add_typer(audit.app, name="audit")
-app.add_typer(containers.app, name="containers")
-app.command()(run.up)
-app.command()(run.demo)
-app.command()(run.migrate)
-app.command()(containers.health)
-app.command()(doctor.doctor)
-app.command()(documents.openapi)
-app.command()(documents.asyncapi)
-app.command()(processes.tracer)
-app.command()(processes.dispatcher)
-app.command()(processes.journal)
-app.command()(processes.sealer)
-app.command()(processes.serve)
-app.command()(send.send)
-app.command()(trace.trace)
-app.command()(pauses.pause)
-app.command()(pauses.resume)
 
 
 def _version(wanted: bool) -> None:

@@ -16,6 +16,7 @@ import typer
 from halyard import kafka_admin
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.cli.who import account
 from halyard.clock import system_clock
 from halyard.errors import BrokerUnavailable, ConfigurationError
@@ -143,7 +144,9 @@ async def _as_of(
 
 @app.command()
 def redrive(
-    reason: Annotated[str, typer.Option(help="Why; kept with the row. No personal data.")],
+    reason: Annotated[
+        str, typer.Option(help="Why; kept with the row. No personal data.", callback=stated)
+    ],
     case: Annotated[str | None, typer.Argument(help="Id of a case; default: all.")] = None,
     json: Json = False,
 ) -> None:

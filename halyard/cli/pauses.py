@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.cli.who import account
 from halyard.kafka import make_producer, qualified
 from halyard.postgres import Connection, make_pool, transaction
@@ -27,7 +28,7 @@ StageName = Annotated[str, typer.Argument(help=f"One of {', '.join(STAGES)}.")]
 
 def pause(
     stage: StageName,
-    reason: Annotated[str, typer.Option(help="Why; it is shown and kept.")],
+    reason: Annotated[str, typer.Option(help="Why; it is shown and kept.", callback=stated)],
     by: Annotated[str, typer.Option(help="Who; default: your login name.")] = "",
     json: Json = False,
 ) -> None:

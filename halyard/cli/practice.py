@@ -2,7 +2,7 @@
 
 All of it stands in the data directory, readable by its owner alone; nothing is committed. What an
 older version did not need is added to its files. The directory file is written anew at each start,
-since the ports of the receivers may change.
+since the ports of the receivers may change; what ``directory-more.toml`` beside it says is added.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ FEED = "rz9-edis"
 FACILITY = "RZ9"
 FHIR_FEED = "rz9-fhir"
 FHIR_ENDPOINT = "urn:halyard:practice:pas"
-# They tell of deaths and answer report requests; no codes in use either
+# They tell of deaths, answer report requests, are shared an alert with; no codes in use either
 SECOND_HOSPITAL = "RZ8"
 SECOND_HOSPITAL_NAME = "Practice Children's Hospital"
 SURGERY = "Y00001"
 SURGERY_NAME = "Practice Road Surgery"
+SCHOOL = "EE100001"
+SCHOOL_NAME = "Practice Primary School"
+POLICE = "QZ8"
+POLICE_NAME = "Practice Constabulary, child protection"
 PANEL_OFFICE = "QZ9"
 PANEL_OFFICE_NAME = "Practice Child Death Overview Panel, secretariat"
 PANEL = "practice"
@@ -45,7 +49,7 @@ ALERT_ENDPOINT = "practice-authority"
 RESTRICTED_ENDPOINT = "practice-authority-restricted"
 CONTACT_ENDPOINT = "practice-hospital-contact"
 
-ORGANISATIONS = (AUTHORITY, HOSPITAL, SECOND_HOSPITAL, SURGERY, PANEL_OFFICE)
+ORGANISATIONS = (AUTHORITY, HOSPITAL, SECOND_HOSPITAL, SURGERY, SCHOOL, POLICE, PANEL_OFFICE)
 """Those that call the hub, each with a token of its own."""
 
 
@@ -104,9 +108,24 @@ def prepare(
             contact=f"http://{contact_host}:{contact_port}",
             peers=peers,
         )
-        + practice_access.directory_entries(data_dir),
+        + practice_access.directory_entries(data_dir)
+        + _more(data_dir / "directory-more.toml"),
     )
     return practice
+
+
+def _more(path: Path) -> str:
+    """Entries that somebody who practises added, to be read with the rest."""
+    if not path.exists():
+        return ""
+    try:
+        text = path.read_text("utf-8")
+        tomllib.loads(text)
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({type(error).__name__}); mend it or move it away."
+        ) from None
+    return f"\n# From {path.name}\n\n{text}"
 
 
 def _keep(path: Path, wanted: Mapping[str, Any], *, as_they_are: Collection[str] = ()) -> None:
@@ -169,7 +188,8 @@ def _directory(
         f'sha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\n\n'
         for code, token in tokens.items()
     )
-    return f"""# Written by `halyard up` for practice; docs/reference/directory.md has a real one
+    return f"""# Written anew by each `halyard up`, for practice: entries of your own belong into
+# directory-more.toml beside it. docs/reference/directory.md has a real one
 
 [[hospital]]
 ods = "{HOSPITAL}"
@@ -196,6 +216,7 @@ relays_pds = true
 [[hospital]]
 ods = "{SECOND_HOSPITAL}"
 name = {quote(SECOND_HOSPITAL_NAME)}
+caldicott_endpoint = "{CONTACT_ENDPOINT}"
 
 [[feed]]
 source = "{SECOND_HOSPITAL.lower()}-fhir"
@@ -212,6 +233,16 @@ health_or_social_care = true
 source = "{SURGERY.lower()}-fhir"
 organisation = "{SURGERY}"
 transport = "fhir"
+
+[[agency]]
+code = "{SCHOOL}"
+name = {quote(SCHOOL_NAME)}
+kind = "school"
+
+[[agency]]
+code = "{POLICE}"
+name = {quote(POLICE_NAME)}
+kind = "police"
 
 [[agency]]
 code = "{PANEL_OFFICE}"
@@ -240,6 +271,7 @@ gss = "{AUTHORITY}"
 name = {quote(AUTHORITY_NAME)}
 alert_endpoint = "{ALERT_ENDPOINT}"
 restricted_endpoint = "{RESTRICTED_ENDPOINT}"
+caldicott_endpoint = "{CONTACT_ENDPOINT}"
 phone_office = "01632 960 201"
 phone_emergency = "01632 960 202"
 

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from functools import partial
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from halyard.audit_keys import load_audit_keys
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
@@ -61,6 +62,15 @@ class Step:
         }
 
 
+@dataclass(slots=True)
+class Applied:
+    """What was done: rows ended, by class; partitions of months, in the order of the work."""
+
+    ended: dict[str, int] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
 @app.command()
 def plan(json: Json = False) -> None:
     """Show what `apply` would end; changes nothing."""
@@ -90,7 +100,9 @@ def plan(json: Json = False) -> None:
 
 @app.command()
 def apply(
-    reason: Annotated[str, typer.Option(help="Why now; stands in the audit chain.")],
+    reason: Annotated[
+        str, typer.Option(help="Why now; stands in the audit chain.", callback=stated)
+    ],
     only: Annotated[
         list[str] | None, typer.Option("--class", help="This class alone; may be repeated.")
     ] = None,
@@ -111,14 +123,16 @@ def apply(
         plan(json=False)
         if not typer.confirm("End what is due?"):
             raise typer.Exit(Exit.FAILED)
-    ended = asyncio.run(_apply(settings, reason, frozenset(only or known)))
+    done = asyncio.run(_apply(settings, reason, frozenset(only or known)))
     if json:
-        print_json({"ended": ended})
-    else:
-        for name, count in ended.items():
-            line(f"{name}: {count} ended")
-        if not ended:
-            line("nothing was due")
+        print_json({"ended": done.ended, "months_made": done.made, "months_dropped": done.dropped})
+        return
+    for name, count in done.ended.items():
+        line(f"{name}: {count} ended")
+    if not done.ended:
+        line("nothing was due")
+    line(f"months made: {', '.join(done.made) or 'none'}")
+    line(f"months dropped: {', '.join(done.dropped) or 'none'}")
 
 
 async def _plan(settings: Settings) -> tuple[list[Step], list[str]]:
@@ -186,15 +200,15 @@ def _days(settings: Settings) -> dict[str, int]:
     return dict(settings.retention.days)
 
 
-async def _apply(settings: Settings, reason: str, only: frozenset[str]) -> dict[str, int]:
-    ended: dict[str, int] = {}
+async def _apply(settings: Settings, reason: str, only: frozenset[str]) -> Applied:
+    done = Applied()
     now = system_clock()
     days = _days(settings)
     async with (
         make_pool(settings, name="retention", size=2) as pool,
         _owner(settings) as owner,
     ):
-        await _make_months(owner, settings, now)
+        done.made = await _make_months(owner, settings, now)
         there = await months.there(owner, sorted(months.TABLES.values()))
         for data in ROWS:
             before = retention.before(data, days, now)
@@ -202,7 +216,7 @@ async def _apply(settings: Settings, reason: str, only: frozenset[str]) -> dict[
                 continue
             record = partial(_record, data=data, before=before, reason=reason)
             if count := await retention.drop(pool, data, before, record=record):
-                ended[data.name] = count
+                done.ended[data.name] = count
         for data in MONTHS:
             if data.name not in only:
                 continue
@@ -210,10 +224,12 @@ async def _apply(settings: Settings, reason: str, only: frozenset[str]) -> dict[
             if data.name == "audit" and step.months:
                 await _state_audit(settings, step.months[-1], now)
             for month in step.months:
-                ended[data.name] = ended.get(data.name, 0) + await _drop(owner, data, month, reason)
+                count = await _drop(owner, data, month, reason)
+                done.ended[data.name] = done.ended.get(data.name, 0) + count
+                done.dropped.append(month.partition)
         async with transaction(pool) as connection:
             await retention.applied(connection, now)
-    return ended
+    return done
 
 
 async def _drop(owner: Connection, data: DataClass, month: Month, reason: str) -> int:
@@ -228,14 +244,17 @@ async def _drop(owner: Connection, data: DataClass, month: Month, reason: str) -
     return count
 
 
-async def _make_months(owner: Connection, settings: Settings, now: datetime) -> None:
-    """Those ahead, and those of what came before anybody made its month: it could not end else."""
+async def _make_months(owner: Connection, settings: Settings, now: datetime) -> list[str]:
+    """Those ahead, and those of what came before anybody made its month: it could not end else.
+    Gives their partitions.
+    """
     there = await months.there(owner, sorted(months.TABLES.values()))
     wanted = set(_missing(settings, now, there))
     for name in sorted(months.TABLES.values()):
         wanted |= {(name, first) for first in await months.unmade(owner, name)}
     for name, first in sorted(wanted):
         await months.patiently(owner, partial(months.make, owner, name, first))
+    return [months.name(*one) for one in sorted(wanted)]
 
 
 async def _state_audit(settings: Settings, last: Month, now: datetime) -> None:

@@ -12,6 +12,7 @@ import typer
 from flag_service.releasing import Outcome, Reviewer, Word, decide
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
+from halyard.cli.stated import stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
@@ -47,7 +48,22 @@ _COLUMNS = (
 
 Item = Annotated[str, typer.Argument(help="Id, as `halyard reviews disclosures list` shows it.")]
 Why = Annotated[
-    str, typer.Option(help="Why; kept in the audit chain. No personal data.", prompt=False)
+    str,
+    typer.Option(
+        "--reason", help="Why; kept in the audit chain. No personal data.", callback=stated
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option(help="Needed. Whose decision it is: a name, kept and shown.", callback=stated),
+]
+For = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        help="On behalf of this organisation, whose people decide; with --by, one of them.",
+        callback=stated,
+    ),
 ]
 
 
@@ -71,28 +87,30 @@ def list_(
 
 
 @disclosures.command()
-def release(item: Item, reason: Why, json: Json = False) -> None:
+def release(item: Item, reason: Why, by: By = None, for_: For = None, json: Json = False) -> None:
     """Let it leave, as far as the policies in force permit with a person's word."""
-    _decide(item, "release", reason, json=json)
+    _decide(item, "release", reason, by, for_, json=json)
 
 
 @disclosures.command()
-def refuse(item: Item, reason: Why, json: Json = False) -> None:
+def refuse(item: Item, reason: Why, by: By = None, for_: For = None, json: Json = False) -> None:
     """It never leaves."""
-    _decide(item, "refuse", reason, json=json)
+    _decide(item, "refuse", reason, by, for_, json=json)
 
 
-def _decide(item: str, word: Word, reason: str, *, json: bool) -> None:
+def _decide(
+    item: str, word: Word, reason: str, by: str | None, for_: str | None, *, json: bool
+) -> None:
     try:
         item_id = uuid.UUID(item)
     except ValueError:
         raise typer.BadParameter(
             "give an id as `halyard reviews disclosures list` shows it"
         ) from None
-    if not reason.strip():
-        raise typer.BadParameter("say why (--reason)")
+    if for_ is not None and by is None:
+        raise typer.BadParameter("give --by with the name of whoever decided, beside --for")
     running_system(load_settings().data_dir)
-    outcome = asyncio.run(_decided(load_settings(), item_id, word, reason.strip()))
+    outcome = asyncio.run(_decided(load_settings(), item_id, word, reason, by, for_))
     if outcome is None:
         raise PermanentError(
             f"Nothing of id {item_id} waits; `halyard reviews disclosures list` shows what does."
@@ -102,6 +120,11 @@ def _decide(item: str, word: Word, reason: str, *, json: bool) -> None:
         raise PermanentError(
             f"The policies in force do not permit it ({ruling.policy} version {ruling.version}, "
             f"rule {ruling.rule}); mend the policy, start the processes again, then release."
+        )
+    if outcome.state == "own":
+        raise PermanentError(
+            "That person shared it, and nobody releases what they shared; another person of the "
+            "organisation must look at it."
         )
     if json:
         print_json({"item_id": item_id, "state": outcome.state, "changed": outcome.changed})
@@ -120,7 +143,12 @@ async def _kept(settings: Settings, organisation: str | None, limit: int) -> lis
 
 
 async def _decided(
-    settings: Settings, item_id: uuid.UUID, word: Word, reason: str
+    settings: Settings,
+    item_id: uuid.UUID,
+    word: Word,
+    reason: str,
+    by: str | None,
+    for_: str | None,
 ) -> Outcome | None:
     desk = Desk(
         load_policies(settings.policies.directory),
@@ -132,6 +160,37 @@ async def _decided(
         make_pool(settings, name="reviews", size=1) as pool,
         transaction(pool) as connection,
     ):
-        return await decide(
-            connection, item_id, word, Reviewer(desk.actor, reason), desk, system_clock()
+        whose = await held.reviewer(connection, item_id)
+        if whose is None:
+            return None
+        detail = [("decided_at", "command-line")]
+        if whose != held.HUB:
+            detail.append(("entered_by", held.HUB))
+        reviewer = Reviewer(
+            subject=desk.actor,
+            reason=reason,
+            organisation=whose,
+            name=_name(item_id, whose, by, for_),
+            detail=tuple(detail),
         )
+        return await decide(connection, item_id, word, reviewer, desk, system_clock())
+
+
+def _name(item_id: uuid.UUID, whose: str, by: str | None, for_: str | None) -> str:
+    """Who decides. Raises `PermanentError` where that is for an organisation's people and nobody
+    says that one of them has, `typer.BadParameter` where it is the hub's.
+    """
+    if whose != held.HUB:
+        if for_ != whose or by is None:
+            raise PermanentError(
+                f"This is for the people of {whose} to decide (a social worker, safeguarding "
+                "nurse, panel coordinator or Caldicott guardian), by `POST "
+                f"/reviews/disclosures/{item_id}`. If one of them has decided and cannot say so "
+                f"there, record it with --for {whose} --by NAME."
+            )
+        return by
+    if for_ is not None:
+        raise typer.BadParameter("this belongs to the hub's operator; leave --for out")
+    if by is None:
+        raise typer.BadParameter("give --by with the name of whoever decides; it is kept and shown")
+    return by

@@ -69,6 +69,7 @@ _SETTINGS = {
     "password_encryption": "scram-sha-256",  # pragma: allowlist secret
     "jit": "off",
 }
+_UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
 
 
 class EmbeddedPostgres:
@@ -77,7 +78,8 @@ class EmbeddedPostgres:
     `data_dir` is made if it is missing and held under our lock; the superuser's password is
     made at first and kept there (``password``, 0600). `port` asks for a port; without it the
     last one is used again if it is free. `progress` gets a line a step. `identity` overrides how
-    root runs the server.
+    root runs the server. `flushes`: False for what nobody needs after a power cut (shared tests);
+    what was committed survives the end of any process either way.
     """
 
     def __init__(
@@ -85,11 +87,13 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         port: int | None = None,
+        flushes: bool = True,
         progress: Callable[[str], None] = nothing,
         identity: Identity | None = None,
     ) -> None:
         self._directory = data_dir.absolute()
         self._wanted_port = port
+        self._settings = _SETTINGS if flushes else _SETTINGS | _UNFLUSHED
         self._progress = progress
         self._identity = identity
         self._lock = datadir.DirectoryLock(self._directory)
@@ -159,7 +163,7 @@ class EmbeddedPostgres:
             clear_stale_pid(self._data)
             self._progress(f"starting PostgreSQL {MAJOR_VERSION} on port {self._port}")
             self._log_offset = self.log_file.stat().st_size if self.log_file.exists() else 0
-            settings = {**_SETTINGS, "port": str(self._port)}
+            settings = {**self._settings, "port": str(self._port)}
             options = (w for name, value in settings.items() for w in ("-c", f"{name}={value}"))
             self._child = Child.spawn(
                 (str(programs / "postgres"), "-D", str(self._data), *options),

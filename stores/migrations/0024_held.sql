@@ -59,6 +59,11 @@ create table alert_shares (
     shared_by text not null, -- who asked: subject of the caller
     state text not null check (state in ('shared', 'held', 'refused', 'superseded', 'withdrawn')),
     done_at timestamptz,
+    -- names of what the letter tells, and of what it does not; the policy that said so
+    fields text[] not null,
+    withheld text[] not null,
+    policy text not null,
+    policy_version integer not null,
     primary key (alert_id, recipient, version)
 );
 
@@ -86,6 +91,25 @@ language sql stable security definer set search_path = halyard as $$
         )
     from deliveries d where d.delivery_id = id
 $$;
+
+-- A release changes what a list shows of the alert: the alert comes again behind every cursor
+create function alert_released() returns trigger
+language plpgsql security definer set search_path = halyard as $$
+begin
+    update alerts set version = version + 1, changed_at = greatest(changed_at, now())
+    where alert_id = new.alert_id;
+    return null;
+end
+$$;
+create trigger alert_released after update of released_at on deliveries
+    for each row when (new.kind = 'alert' and new.released_at is distinct from old.released_at)
+    execute function alert_released();
+revoke execute on function alert_released() from public; -- by the trigger alone
+-- What a person has released to whom reads its list
+create index deliveries_released on deliveries (alert_id) where released_at is not null;
+create policy face_told on deliveries for select to halyard_face
+    using (recipient = face_organisation() and kind = 'alert' and released_at is not null
+        and state not in ('held', 'refused'));
 
 -- The face: a reviewer sees what waits for its people and what they released, and decides. `now()`:
 -- the row as it is being decided

@@ -38,6 +38,8 @@ KINDS: Final[Mapping[str, str]] = {
     "gap": "places are missing",
     "missing": "the entry is not there",
     "rebuilt": "another link stands at the place that the checkpoint states",
+    "review-altered": "the review is not as its reviewer closed it",
+    "review-lost": "the review is not there",
     "silent": "the last checkpoint is older than a sealer at work would leave it",
     "stray": "the entry was put where sealing had gone past",
     "twice": "the entry has more than one place",

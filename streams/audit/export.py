@@ -58,6 +58,20 @@ def pieces(directory: Path) -> list[Piece]:
     return [Piece(path, path.stat().st_size) for path in sorted(directory.glob(PATTERN))]
 
 
+def last_line(directory: Path) -> str | None:
+    """The last whole line of the export, whatever it says; None if there is none. Raises
+    `OSError`.
+    """
+    for path in sorted(directory.glob(PATTERN), reverse=True):
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 2 * _LONGEST, 0))
+            whole, end, _torn = file.read().rpartition(b"\n")
+        if end:
+            return whole.rpartition(b"\n")[2].decode("utf-8", "replace")
+    return None
+
+
 class Exporter:
     """Writes checkpoints to `directory`, which it makes at need. Blocking: call it in a thread."""
 
@@ -72,15 +86,8 @@ class Exporter:
         `CheckpointRejected` if the last line is no checkpoint: somebody has written there.
         """
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in sorted(self._directory.glob(PATTERN), reverse=True):
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(size - 2 * _LONGEST, 0))
-                tail = file.read()
-                whole, end, _torn = tail.rpartition(b"\n")
-            if end:
-                return read_checkpoint(whole.rpartition(b"\n")[2].decode("utf-8", "replace")).number
-        return 0
+        line = last_line(self._directory)
+        return 0 if line is None else read_checkpoint(line).number
 
     def append(self, lines: Sequence[str]) -> None:
         """Add checkpoints' lines in their order; they are on the disk when this returns. Takes away

@@ -2,7 +2,8 @@
 
 The export is looked at first and the database after it, in one snapshot: what was exported by then
 is in it. Whatever is appended, sealed or signed meanwhile is not looked at, so nothing that goes on
-looks like tampering. Memory does not grow with the chain; it holds one head a chain.
+looks like tampering. Reviews, which no link holds, are compared with what the chain says of them.
+Memory does not grow with the chain; it holds one head a chain.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ async def verify(pool: Pool, wanted: Wanted, settings: AuditSettings, now: datet
             connection, chain=wanted.chain, limit=_MOST
         ):
             findings.add("twice", chain, last, f"it stands at {first} already")
+        await _reviews(connection, check, wanted.chain)
         pending = await audit_seals.pending(connection, chain=wanted.chain)
     window = _window(pending, check, settings, now)
     if wanted.checkpoints is not None:
@@ -198,6 +200,23 @@ async def _stored(connection: Connection, check: CheckpointCheck, exported: Chec
             "checkpoint-lost", "", None, f"numbers above {check.last_number} in the database"
         )
     return count
+
+
+async def _reviews(connection: Connection, check: ChainCheck, chain: str | None) -> None:
+    """The reviews' table, which the chain does not seal, against what the chain says of it."""
+    for of, seq, lost in await audit_walk.outcomes_amiss(connection, chain=chain, limit=_MOST):
+        check.findings.add(
+            "review-lost" if lost else "review-altered",
+            of,
+            seq,
+            "that this outcome closed" if lost else "this entry has its outcome",
+        )
+    for of, at in await audit_walk.outcomes_unrecorded(connection, chain=chain, limit=_MOST):
+        kept = check.kept.get(of)
+        if kept is None or at >= kept.before:
+            check.findings.add("review-altered", of, None, "its outcome is no entry of the chain")
+    for of, seq, rule in await audit_walk.reviews_missing(connection, chain=chain, limit=_MOST):
+        check.findings.add("review-lost", of, seq, f"of this entry, by rule {rule}")
 
 
 def _beside(row: CheckpointRow) -> tuple[int, str, str, int, datetime]:

@@ -35,6 +35,7 @@ def bench(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_bench_prints_its_tables_and_puts_them_between_the_markers_of_the_page(
     tmp_path: Path,

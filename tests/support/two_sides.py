@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from halyard.postgres import Connection, Pool, one, transaction
+from halyard.postgres import Connection, Pool, transaction
 from schemas.events import AlertFlag, PlanType
 from stores import (
     accesses,
@@ -35,7 +35,7 @@ from stores.uploads import Line
 from stores.worklist import WorklistEntry
 from tests.support.alerts import TRACE, alert
 from tests.support.face import CLINIC, INFIRMARY, KEYS, NORTH, SOUTH
-from tests.support.waiting import aeventually
+from tests.support.settled import settled
 
 AT = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 NUMBER, OTHER_NUMBER = "9990000018", "9990000026"
@@ -84,15 +84,7 @@ async def fill(pool: Pool) -> None:
             person = KEYS.person(nhs_number)
             await flags.replace(connection, [person], [_flag(authority, person, nhs_number)], AT)
 
-    async def settled() -> bool:
-        async with transaction(pool) as connection:
-            found = await connection.execute(
-                "select bool_and(added_xid < pg_snapshot_xmin(pg_current_snapshot())) as yes "
-                "from letters"
-            )
-            return bool(one(await found.fetchone())["yes"])
-
-    await aeventually(settled, timeout=30, why="letters are settled")
+    await settled(pool)
 
 
 def _alert(number: int, authority: str, hospital: str) -> alerts.AlertRow:
@@ -190,6 +182,10 @@ async def _shared(connection: Connection, number: int, authority: str) -> None:
         shared_at=AT,
         shared_by="user:made-up",
         state="shared",
+        fields=("share.attended_on",),
+        withheld=(),
+        policy="share",
+        policy_version=1,
     )
     await shares.add(connection, before)
 

@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 from flag_service import authorising
 from flag_service.app import create_app
-from flag_service.authorising import RULE, Authorising
+from flag_service.authorising import ORGANISATION_RULE, RULE, Authorising
 from flag_service.bus import Bus
 from flag_service.live import Live, Pace
 from flag_service.matrix import ANYBODY, MATRIX, Line, Scope
@@ -34,6 +34,7 @@ from halyard.problems import PROBLEM
 from policies.desk import Desk
 from policies.model import load_policies
 from stores import worklist
+from stores.credentials import Kind
 from stores.panels import Agency
 from tests.support.face import CLINIC, INFIRMARY, KEYS, NORTH, SOUTH, directory, settings
 from tests.support.services import Database
@@ -79,6 +80,7 @@ class World:
     http: httpx.AsyncClient
     refusals: Refusals
     database: Database
+    kinds: dict[str, tuple[Kind, ...]]  # by organisation
 
     async def ask(self, line: Line, role: str, organisation: str, whose: str) -> httpx.Response:
         """Use the line's route as a role of `organisation`, for what is `whose`."""
@@ -172,7 +174,9 @@ async def world(database: Database, rights: str) -> AsyncIterator[World]:
         )
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://hub") as http:
-            yield World(app, http, refusals, database)
+            codes = (NORTH, INFIRMARY, AGENCY)
+            kinds = {code: known.kinds_of(code) for code in codes}
+            yield World(app, http, refusals, database, kinds)
 
 
 @pytest.fixture(params=["face", "app"])
@@ -246,6 +250,26 @@ async def test_every_route_for_every_role_and_organisation(hub: World) -> None:
     assert len(found) == len(list(guarded())) * len(Role) * 2
     assert [one for one in found if one] == []
     assert done >= DONE
+
+
+async def test_every_route_for_every_kind_of_organisation(face: World) -> None:
+    """In a role that a line allows, but in an organisation of another kind than the line names:
+    403 before anything, and on record.
+    """
+    known = {**face.kinds, "X9": ()}
+    tried = 0
+    for line in guarded():
+        for role in sorted(set(Role) & set(line.who)):
+            for organisation, kinds in known.items():
+                if line.organisations is None or not line.organisations.isdisjoint(kinds):
+                    continue  # answered: the comparison above
+                tried += 1
+                answer = await face.ask(line, role, organisation, NORTH)
+                said = f"{line.method} {line.route} as {role}@{organisation}"
+                assert (answer.status_code, ORGANISATION_RULE in answer.text) == (403, True), said
+    lines = [line for line in guarded() if line.organisations is not None]
+    assert tried == sum(len(line.who) for line in lines) * 2 > 0
+    assert await face.refusals.write() == tried
 
 
 def test_each_route_rests_on_a_row_of_ones_own_or_says_why_not() -> None:

@@ -113,8 +113,9 @@ async def test_a_month_that_retention_drops_is_stated_first(
         }
     )
     monkeypatch.setattr(command, "system_clock", lambda: NOW + timedelta(days=40 * 365))
-    ended = await command._apply(settings, "test", frozenset({"audit"}))
-    assert ended["audit"] == 14
+    done = await command._apply(settings, "test", frozenset({"audit"}))
+    assert done.ended["audit"] == 14
+    assert months.name("audit_entries", NOW.date().replace(day=1)) in done.dropped
     sealed.now = NOW + timedelta(days=40 * 365)
     await sealed.seal_all()
     found = await sealed.verify()

@@ -85,6 +85,9 @@ async def test_a_month_that_retention_dropped_leaves_a_chain_that_verifies(old: 
     assert verified()[0] == 0
     done = apply()
     assert done.exit_code == 0, done.output
+    gone = ["audit_entries_y2019m05", "audit_entries_y2019m06"]
+    assert json.loads(done.stdout)["months_dropped"] == gone
+    assert set(gone) < set(json.loads(done.stdout)["months_made"])
     assert old.rows("select count(*) from audit_entries where recorded_at < '2020-01-01'") == [(0,)]
     stated = [json.loads(text) for text in old.lines() if '"kind":"retention"' in text]
     assert {(one["chain"], one["first_kept"], one["dropped"]) for one in stated} == {

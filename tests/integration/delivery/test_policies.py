@@ -59,7 +59,9 @@ async def released(pool: Pool, delivery_id: uuid.UUID, policies: Policies | None
     """What a person is told who releases it."""
     desk = desk_of(directory_of(), policies)
     async with transaction(pool) as connection:
-        reviewer = Reviewer("cli:test", "Looked at")
+        whose = await held.reviewer(connection, delivery_id)
+        assert whose is not None
+        reviewer = Reviewer("cli:test", "Looked at", whose)
         outcome = await decide(
             connection, delivery_id, "release", reviewer, desk, datetime.now(UTC)
         )

@@ -209,7 +209,7 @@ async def test_only_what_a_person_released_is_called_released(facing: Facing) ->
         await save(face.pool, row)
         item = await tell(face.pool, composed(row))
         async with transaction(face.pool) as connection:
-            reviewer = Reviewer("cli:test", "Looked at")
+            reviewer = Reviewer("cli:test", "Looked at", INFIRMARY)
             outcome = await decide(connection, item, "release", reviewer, desk(), now())
         assert outcome is not None
         assert (outcome.state, outcome.changed) == ("open", False)

@@ -105,6 +105,22 @@ async def test_no_release_sends_a_number_out_of_health_and_care(database: Databa
         assert found == []
 
 
+@pytest.mark.parametrize("named", ["worker", "user:worker"])
+async def test_whoever_shared_it_does_not_release_it_by_the_operators_hand(
+    facing: Facing, named: str
+) -> None:
+    """Their name at the command line is their own word all the same."""
+    async with facing() as face:
+        await save(face.pool, alert(1))
+        item = uuid.UUID(await waiting(face))
+        reviewer = Reviewer("cli:operator", "Looked at", NORTH, name=named)
+        desk = desk_of(disclosing.directory())
+        async with scoped(face.pool, NORTH) as connection:
+            found = await decide(connection, item, "release", reviewer, desk, disclosing.now())
+        assert found is not None
+        assert (found.state, found.changed) == ("own", False)
+
+
 async def test_whoever_shared_it_does_not_release_it(facing: Facing) -> None:
     """Another person does; refusing one's own is always possible."""
     async with facing() as face:

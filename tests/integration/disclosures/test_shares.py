@@ -21,6 +21,7 @@ from tests.support import disclosing
 from tests.support.alerts import NUMBER, alert, save
 from tests.support.disclosing import CHARITY, POLICE, SCHOOL, SURGERY, entries
 from tests.support.face import Hub, desk_of
+from tests.support.settled import settled
 
 WHY = "The school asked how the child is."
 
@@ -173,6 +174,30 @@ async def test_sharing_the_same_version_again_changes_nothing(facing: Facing) ->
         assert len(await entries(face.pool, "share")) == 1
 
 
+@pytest.mark.parametrize("recipient", [SCHOOL, POLICE])
+async def test_a_repeated_and_a_held_share_say_what_is_told(facing: Facing, recipient: str) -> None:
+    """New, held and repeated are answered alike: what the agency is (or would be) told, what not,
+    and by which policy; so also after a release, which sends just that.
+    """
+    async with facing() as face:
+        await save(face.pool, alert(1))
+        first = (await share(face, recipient)).json()
+        assert first["state"] == ("held" if recipient == POLICE else "shared")
+        assert "share.attended_on" in first["fields"]
+        assert "person.nhs_number" in first["withheld"]
+        assert (first["policy"], first["policy_version"]) == ("share", 1)
+        again = (await share(face, recipient)).json()
+        assert again == {**first, "changed": False}
+        if recipient == POLICE:
+            async with asking(face, "colleague") as http:
+                path = f"/reviews/disclosures/{first['share_id']}"
+                await http.post(path, json={"decision": "release", "reason": "Needed"})
+            (letter,) = await letters(face, POLICE)
+            assert told(letter).keys() <= set(first["fields"])
+            after = (await share(face, recipient)).json()
+            assert after == {**again, "state": "shared"}
+
+
 async def test_a_withdrawal_reaches_whoever_was_told(facing: Facing) -> None:
     """Once, with no fact of the child; whom nothing was shared with hears nothing."""
     async with facing() as face:
@@ -224,6 +249,7 @@ async def test_a_share_that_nobody_has_read_is_taken_back_when_the_child_is_rest
         item = (await share(face, SURGERY)).json()["share_id"]
         paths = {"list": "/fhir/R4/messages", "letter": f"/fhir/R4/messages/{item}"}
         async with asking(face, "surgery") as http:
+            await settled(face.pool)
             if read in paths:
                 assert "Infirmary" in (await http.get(paths[read])).text
             hidden = replace(row, restricted=True, withheld_at=disclosing.now())

@@ -118,6 +118,7 @@ async def test_another_person_is_none_held_with_its_coverage(face: Hub) -> None:
     assert found["coverage"][0]["age_seconds"] == 3_600
     assert found["coverage"][0]["unmatched_records"] == 1
     assert found["number"] == "not-known-here"
+    assert found["advice"] == lookup.ADVICE  # constant: that this one is superseded is not told
 
 
 @pytest.mark.parametrize("hours_ago", [None, 49])

@@ -320,6 +320,25 @@ async def test_a_record_that_stands_though_nobody_was_answered_says_so(
     assert not_shown["chain"] == INFIRMARY
 
 
+async def test_whoever_gave_up_during_the_commit_is_on_record_as_not_shown(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left to read the answer of a look that was committed: an entry says so."""
+    made = here.more()
+    answered = made._answered
+
+    async def just_too_late(organisation: str, batch: Any) -> Any:
+        seen = await answered(organisation, batch)
+        made._give_up(batch)
+        return seen
+
+    monkeypatch.setattr(made, "_answered", just_too_late)
+    assert (await made.look(ask(caller=NURSE))).answer == lookup.NOT_CHECKED
+    await aeventually(lambda: not made._lanes)
+    rows = await here.rows("select body->>'rule' as rule from audit_entries")
+    assert sorted(row["rule"] for row in rows) == ["not-shown", "permitted"]
+
+
 async def test_what_covers_a_negative_answer_is_read_once_a_second(here: World) -> None:
     """With the time that it is of."""
     first = await here.look(UNKNOWN)

@@ -19,7 +19,7 @@ from policies.ruling import Flow
 from schemas import codec
 from schemas.accesses import AccessRecorded
 from schemas.topics import ACCESS_RECORDED
-from stores import accesses
+from stores import accesses, held
 from stores.accesses import Access, Recorded
 from streams.matching.agent import MatchingStage
 from tests.integration.matching.conftest import Hub
@@ -289,7 +289,9 @@ async def test_c25_a_notice_that_a_person_refused_is_no_telling(
     if word is not None:
         async with postgres.transaction(hub.pool) as connection:
             desk = open_desk(policies, DIRECTORY, KEYS, "process:test")
-            reviewer = Reviewer("user:r", "a reason")
+            whose = await held.reviewer(connection, row["delivery_id"])
+            assert whose is not None
+            reviewer = Reviewer("user:r", "a reason", whose)
             await decide(connection, row["delivery_id"], word, reviewer, desk, hub.now)
     await hub.stage().process([second])
     assert await states(hub) == after

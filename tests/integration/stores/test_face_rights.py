@@ -275,7 +275,8 @@ async def test_a_letter_that_is_shared_goes_to_whom_it_is_shared_with(sides: Sid
     """The row of the share, or of the held letter, says to whom."""
     share = (
         "insert into alert_shares (alert_id, recipient, version, letter_id, authority, shared_at, "
-        "shared_by, state) values (%s, 'S1', 1, %s, %s, now(), 'user:1', 'shared')"
+        "shared_by, state, fields, withheld, policy, policy_version) "
+        "values (%s, 'S1', 1, %s, %s, now(), 'user:1', 'shared', '{}', '{}', 'share', 1)"
     )
     letter = (
         "insert into letters (letter_id, organisation, kind, body, created_at, "

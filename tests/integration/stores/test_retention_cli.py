@@ -56,7 +56,11 @@ async def test_a_plan_changes_nothing_and_apply_ends_what_it_showed(
     assert await count(pool, "inbox") == 2
     assert any(name.startswith("audit_entries_y") for name in shown["months_to_make"])
 
-    assert await run("apply", "--reason", "yearly", "--yes") == {"ended": {"inbox": 2}}
+    assert await run("apply", "--reason", "yearly", "--yes") == {
+        "ended": {"inbox": 2},
+        "months_made": shown["months_to_make"],
+        "months_dropped": [],
+    }
     assert await count(pool, "inbox") == 0
     again = await run("plan")
     assert (again["months_to_make"], sum(one["due"] for one in again["classes"])) == ([], 0)
@@ -73,6 +77,18 @@ async def test_a_plan_changes_nothing_and_apply_ends_what_it_showed(
     assert row["body"]["detail"]["count"] == "2"
 
 
+async def test_what_is_printed_for_people_names_the_months(pool: Pool) -> None:
+    """Which were made, and that none was dropped; a second time there are none to make."""
+    first = (await run("plan"))["months_to_make"]
+    for made in (", ".join(first), "none"):
+        result = await asyncio.to_thread(
+            CliRunner().invoke, app, ["retention", "apply", "--reason", "x", "--yes"]
+        )
+        assert result.exit_code == 0, result.output
+        assert f"months made: {made}\n" in result.output
+        assert "months dropped: none\n" in result.output
+
+
 async def test_one_class_alone_may_be_ended(pool: Pool) -> None:
     """The others stay due."""
     await put(
@@ -82,7 +98,8 @@ async def test_one_class_alone_may_be_ended(pool: Pool) -> None:
         event_id="7b0c1f5e-7c1d-5d3e-8f5a-0a4b5c6d7e8f",
         taken_at="2020-01-01T00:00:00Z",
     )
-    assert await run("apply", "--reason", "x", "--yes", "--class", "journal") == {"ended": {}}
+    applied = await run("apply", "--reason", "x", "--yes", "--class", "journal")
+    assert applied["ended"] == {}
     assert await count(pool, "inbox") == 1
 
 

@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from halyard.cli.doctor import _access, _run
-from halyard.cli.doors import judge, ways_in
+from halyard.cli.doors import NOT_CHECKED, judge, ways_in
 from halyard.cli.main import app
+from halyard.cli.output import Exit
+from halyard.clock import system_clock
 from halyard.issuer import make_issuer
 from halyard.problems import HttpProblem
 from halyard.settings import Settings
@@ -82,6 +84,7 @@ async def test_what_cannot_be_said_from_here_is_said_so(tmp_path: Path) -> None:
     cnf = {"x5t#S256": base64url(bytes.fromhex(CERTIFICATE))}
     token = sign(access_claims(cnf=cnf), key("issuer"))
     verdict = await judge(token, settings(), directory(), lambda: NOW)
+    assert (verdict.admitted, verdict.rule) == (False, NOT_CHECKED)
     assert [one.partition(":")[0] for one in verdict.unchecked] == [
         "its signature",
         "whether its certificate is shown with it",
@@ -131,6 +134,43 @@ def test_the_commands_read_the_directory_and_never_print_a_token(
     monkeypatch.setenv("HALYARD_TOKEN", token)
     checked = runner.invoke(app, ["access", "check", "--json"])
     assert json.loads(checked.stdout)["rule"] == "token.issuer"
+
+
+def test_a_token_whose_signature_nobody_checked_is_not_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can write such a token: the first line says so, and the exit code is neither that of
+    a good token (0) nor of a refused one (1).
+    """
+    path = tmp_path / "directory.toml"
+    path.write_text('[[hospital]]\nods = "RX901"\nname = "Infirmary"\n')
+    monkeypatch.setenv("HALYARD_DATA_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("HALYARD_DIRECTORY_FILE", str(path))
+    known = settings()
+    assert known.access.issuer is not None
+    monkeypatch.setenv("HALYARD_ACCESS__ISSUER", known.access.issuer)
+    monkeypatch.setenv("HALYARD_ACCESS__AUDIENCE", known.access.audience)
+    now = int(system_clock().timestamp())
+    claims = access_claims(iat=now, nbf=now, exp=now + 300)
+    claims[known.access.organisation_claim] = "RX901"
+    forged = sign(claims, key("edis"), kid="issuer")
+    checked = CliRunner().invoke(app, ["access", "check"], input=forged)
+    assert checked.exit_code == Exit.UNAVAILABLE
+    assert checked.stdout.startswith("not checked: ")
+    assert "let in" not in checked.stdout
+    found = json.loads(CliRunner().invoke(app, ["access", "check", "--json"], input=forged).stdout)
+    assert (found["admitted"], found["rule"]) == (False, NOT_CHECKED)
+    # what can be seen without a key is still a refusal
+    late = sign(access_claims(iat=now - 600, nbf=now - 600, exp=now - 300), key("issuer"))
+    checked = CliRunner().invoke(app, ["access", "check"], input=late)
+    assert (checked.exit_code, checked.stdout.partition(":")[0]) == (1, "token.expired")
+
+
+async def test_keys_that_cannot_be_had_leave_a_token_unchecked(tmp_path: Path) -> None:
+    """A keys file that is not there is no admission, and no fault of the token."""
+    made = settings(issuer_keys_file=tmp_path / "none.json")
+    verdict = await judge(sign(access_claims(), key("issuer")), made, directory(), lambda: NOW)
+    assert (verdict.admitted, verdict.rule) == (False, NOT_CHECKED)
 
 
 def test_the_doctor_says_what_would_stop_the_door(tmp_path: Path) -> None:

@@ -12,17 +12,25 @@ from fastapi import APIRouter, FastAPI
 
 from flag_service import matrix, matrix_page
 from flag_service.app import create_app
-from flag_service.authorising import RULE, Authorising, checked, flat, methods_of
+from flag_service.authorising import (
+    ORGANISATION_RULE,
+    RULE,
+    Authorising,
+    checked,
+    flat,
+    methods_of,
+)
 from flag_service.bus import Bus
 from flag_service.matrix import ANY_CALLER, ANYBODY, MATRIX, RIGHTS, Line, Right, Scope
 from flag_service.roles import Role
 from flag_service.status import OPEN_PATHS
-from halyard.caller import Caller
+from halyard.caller import Attempt, Caller
 from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
 from halyard.postgres import make_pool
 from halyard.settings import Profile
-from stores.credentials import default_roles
+from stores.credentials import Kind, default_roles
+from stores.panels import Agency
 from tests.support.face import INFIRMARY, KEYS, NORTH, STRANGER, bearer, directory, settings
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "authorisation.md"
@@ -118,6 +126,7 @@ LOOK_UP = next(line for line in MATRIX if line.route == "/flags/query")
         (dataclasses.replace(LOOK_UP, who=ANYBODY), "shows nobody's rows"),
         (Line("GET", "/a/{b}", Right.LIST, Scope.NOBODY, ANYBODY), "no parameters"),
         (dataclasses.replace(LOOK_UP, purpose=None), "says what for"),
+        (dataclasses.replace(LOOK_UP, organisations=None), "which organisations"),
     ],
 )
 def test_a_line_that_gives_too_much_does_not_start(line: Line, text: str) -> None:
@@ -227,9 +236,33 @@ async def test_a_system_in_a_persons_role_decides_nothing(app: FastAPI, line: Li
     [line for line in MATRIX if line.scope is Scope.PERSON],
     ids=lambda line: f"{line.method} {line.route}",
 )
+async def test_only_hospitals_and_authorities_ask_of_a_person(app: FastAPI, line: Line) -> None:
+    """A role alone does not do: it must be held in an organisation of a kind that the line names,
+    and one that the directory does not have is of none.
+    """
+    assert line.organisations == frozenset[Kind]({"hospital", "authority"})
+    kinds: dict[str, tuple[Kind, ...]] = {
+        "H": ("hospital",), "A": ("authority",), "S": ("agency",), "P": ("panel",),
+        "B": ("agency", "hospital"),
+    }  # fmt: skip
+    authorise = Authorising(kinds_of=lambda code: kinds.get(code, ()))
+    authorise.bind(app.router.routes)
+    assert not isinstance(line.who, str)
+    for role in line.who:
+        for code in (*kinds, "nowhere"):
+            who = dataclasses.replace(caller(role), organisation=code)
+            answer = None if code in "HAB" else (403, ORGANISATION_RULE)
+            assert asked(authorise, line.method, line.route, who) == answer
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line for line in MATRIX if line.scope is Scope.PERSON],
+    ids=lambda line: f"{line.method} {line.route}",
+)
 async def test_a_session_looks_nobody_up_by_a_link(app: FastAPI, line: Line) -> None:
     """Cookies come with links of other sites (Lax): by GET only tokens ask of a person."""
-    authorise = Authorising()
+    authorise = Authorising(kinds_of=directory().kinds_of)
     authorise.bind(app.router.routes)
     nurse = dataclasses.replace(caller("safeguarding-nurse"), person=True)
     session = dataclasses.replace(nurse, credential="session")
@@ -284,3 +317,31 @@ def test_practice_tokens_have_the_roles_of_their_organisations_kind() -> None:
     ):
         assert set(default_roles(directory().kinds_of(code))) == roles
         assert roles <= known
+
+
+async def test_me_offers_no_route_that_the_organisation_is_refused() -> None:
+    """A nurse's role in a school, say: what only hospitals and authorities may ask is not listed,
+    and asking is 403, of a FHIR face in its own shape.
+    """
+
+    async def door(_attempt: Attempt) -> Caller:
+        nurse = caller("safeguarding-nurse")
+        return dataclasses.replace(nurse, organisation="SCH001", person=True)
+
+    made = settings()
+    school = Agency(code="SCH001", name="A School", kind="school")
+    known = dataclasses.replace(directory(), agencies={"SCH001": school})
+    pool = make_pool(made, name="test")
+    app = create_app(made, pool, KEYS, known, Bus(made), system_clock, door=door)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://hub"
+    ) as http:
+        listed = {one["route"] for one in (await http.get("/me")).json()["may"]}
+        answer = await http.post("/flags/query", json={})
+        fhir = await http.post("/cpis/FHIR/R4/CareTeam/_search")
+    assert "/worklist" in listed
+    assert listed.isdisjoint(line.route for line in MATRIX if line.organisations is not None)
+    assert (answer.status_code, answer.json()["rule"]) == (403, ORGANISATION_RULE)
+    coding = fhir.json()["issue"][0]["details"]["coding"]
+    assert (fhir.status_code, fhir.json()["resourceType"]) == (403, "OperationOutcome")
+    assert [one["code"] for one in coding] == ["ACCESS_DENIED", ORGANISATION_RULE]

@@ -49,6 +49,21 @@ def test_files_of_an_older_version_get_what_is_new_and_keep_what_they_have(tmp_p
     assert "contact" in load_keys(first.secrets_file).webhook
 
 
+def test_entries_of_ones_own_are_kept_at_each_start(tmp_path: Path) -> None:
+    """What stands in directory-more.toml is part of the directory; a broken file stops the start
+    and is named.
+    """
+    more = tmp_path / "directory-more.toml"
+    more.write_text('[[agency]]\ncode = "EE100002"\nname = "Another School"\nkind = "school"\n')
+    for _ in range(2):
+        made = practice.prepare(tmp_path, authority_port=1, contact_port=2)
+        agencies = load_directory(made.directory_file).agencies
+        assert {"EE100002", practice.SCHOOL, practice.POLICE} <= set(agencies)
+    more.write_text("[[agency]")
+    with pytest.raises(ConfigurationError, match=r"directory-more\.toml"):
+        practice.prepare(tmp_path, authority_port=1, contact_port=2)
+
+
 def test_missing_tokens_say_what_to_do(tmp_path: Path) -> None:
     """Without a practice system there is a sentence, not a traceback."""
     with pytest.raises(ConfigurationError, match="halyard up"):

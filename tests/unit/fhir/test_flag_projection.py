@@ -173,6 +173,20 @@ def test_the_outcome_says_which_answer_it_is(answer: str, severity: str) -> None
     assert "has sent no file" in missing["details"]["text"]
 
 
+def test_none_held_says_of_every_number_to_check_that_it_is_current() -> None:
+    """In the same words, whatever the hub knows of it: else they would tell which number has a new
+    one.
+    """
+    words = {
+        lookup_outcome(
+            Pen(CAUSE, with_number=True), {**MEMBERS, "answer": "none-held", "number": known}
+        )["issue"][0]["details"]["text"]
+        for known in ("verified-here", "not-known-here")
+    }
+    assert len(words) == 1
+    assert "Check in PDS" in words.pop()
+
+
 def test_of_a_restricted_plan_nobody_is_named_to_be_asked() -> None:
     """The coverage names authorities; the outcome says that they are not the ones to ring."""
     hidden = {**PLAN, "authority": None, "authority_name": None, "restricted": True}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from halyard.cli.doctor import Finding, _policies, _run
+from halyard.cli.doctor_proof import guardians
 from halyard.clock import system_clock
 from halyard.settings import Settings
 from halyard.settings_policies import PolicySettings
@@ -16,7 +17,7 @@ from policies.model import load_policies
 from policies.reach import say_unreached
 from policies.ruling import Flow
 from tests.support.disclosing import DENY, REVIEW, changed
-from tests.support.face import directory, directory_toml
+from tests.support.face import CONTACT, INFIRMARY, NORTH, SOUTH, directory, directory_toml
 from tests.support.policies import folder, package_files
 
 
@@ -91,3 +92,32 @@ def test_the_doctor_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     finding = found(tmp_path / "bad")
     assert finding.result == "failed"
     assert "bad.yaml, line 2" in finding.text
+
+
+NURSES = '[[role_map]]\nclaim = "urn:nurse"\nrole = "safeguarding-nurse"\n'
+
+
+def guarded(tmp_path: Path, more: str, **changed: str) -> Finding:
+    """The finding on the directory with these lines as well."""
+    text = directory_toml()
+    for old, new in changed.items():
+        text = text.replace(f'ods = "{old}"', f'ods = "{old}"\n{new}')
+    (tmp_path / "known.toml").write_text(f"{text}\n{more}")
+    return _run("guardians", guardians, Settings(directory_file=tmp_path / "known.toml"))
+
+
+def test_the_doctor_says_whose_guardian_would_not_be_told_of_broken_glass(tmp_path: Path) -> None:
+    """Before anybody breaks it: the organisations are named in which people of the issuer may, and
+    no endpoint tells their Caldicott guardian. Who may not break it needs none.
+    """
+    assert guarded(tmp_path, "").result == "ok"
+    everywhere = guarded(tmp_path, NURSES)
+    assert everywhere.result == "warning"
+    assert f"{NORTH}, {SOUTH}" in everywhere.text
+    assert INFIRMARY in everywhere.text
+    assert "caldicott_endpoint" in everywhere.text
+    here = NURSES + f'organisations = ["{INFIRMARY}"]\n'
+    assert guarded(tmp_path, here).text.startswith(f"{INFIRMARY} has people")
+    told = {INFIRMARY: f'caldicott_endpoint = "{CONTACT}"'}
+    assert guarded(tmp_path, here, **told).result == "ok"
+    assert guarded(tmp_path, NURSES.replace("safeguarding-nurse", "auditor")).result == "ok"
