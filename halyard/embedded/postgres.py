@@ -69,7 +69,7 @@ _SETTINGS = {
     "password_encryption": "scram-sha-256",  # pragma: allowlist secret
     "jit": "off",
 }
-_UNFLUSHED = {"fsync": "off", "full_page_writes": "off"}
+_FLEETING = {"fsync": "off", "full_page_writes": "off", "scram_iterations": "1"}
 
 
 class EmbeddedPostgres:
@@ -78,8 +78,8 @@ class EmbeddedPostgres:
     `data_dir` is made if it is missing and held under our lock; the superuser's password is
     made at first and kept there (``password``, 0600). `port` asks for a port; without it the
     last one is used again if it is free. `progress` gets a line a step. `identity` overrides how
-    root runs the server. `flushes`: False for what nobody needs after a power cut (shared tests);
-    what was committed survives the end of any process either way.
+    root runs the server. `lasting`: False for tests: what was committed survives the end of any
+    process, but no power cut, and passwords are cheap to check, also for a thief.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class EmbeddedPostgres:
         data_dir: Path,
         *,
         port: int | None = None,
-        flushes: bool = True,
+        lasting: bool = True,
         progress: Callable[[str], None] = nothing,
         identity: Identity | None = None,
     ) -> None:
         self._directory = data_dir.absolute()
         self._wanted_port = port
-        self._settings = _SETTINGS if flushes else _SETTINGS | _UNFLUSHED
+        self._settings = _SETTINGS if lasting else _SETTINGS | _FLEETING
         self._progress = progress
         self._identity = identity
         self._lock = datadir.DirectoryLock(self._directory)

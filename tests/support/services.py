@@ -8,7 +8,10 @@ this module and need none of them.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +31,10 @@ FACE_PASSWORD = "practice-face"
 SEALER_PASSWORD = "practice-sealer"
 
 NCMD_ROLE, FACE_ROLE, SEALER_ROLE = "halyard_ncmd", "halyard_face", "halyard_sealer"
+
+_MEMORY = Path("/dev/shm")
+_PREFIX = "halyard-tests-"
+_ROOM = 4 * 1024**3
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 POSTGRES_IMAGE = "postgres:18"
@@ -63,7 +70,7 @@ class DatabaseServer:
 
     @contextlib.contextmanager
     def migrated_template(self) -> Iterator[str]:
-        """A migrated database to copy from (50 ms a copy), for as long as the context lasts."""
+        """A migrated database to copy from (30 ms a copy), for as long as the context lasts."""
         from halyard import postgres
 
         template = self._provision()
@@ -100,12 +107,12 @@ class DatabaseServer:
 
     def _copy(self, template: str) -> Database:
         # The roles are there, with their rights in the template: making them again for each of a
-        # thousand databases costs three times the copy.
+        # thousand databases costs three times the copy. Files are copied, as nothing is flushed.
         import psycopg
         from psycopg import sql
 
         name = _new_name()
-        statement = sql.SQL("create database {} owner halyard_owner template {} strategy wal_log")
+        statement = sql.SQL("create database {} owner halyard_owner template {} strategy file_copy")
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self._named(name)
@@ -126,6 +133,25 @@ class DatabaseServer:
             face_url=url(FACE_ROLE, FACE_PASSWORD),
             sealer_url=url(SEALER_ROLE, SEALER_PASSWORD),
         )
+
+
+def _remove_if_ended(lock: Path) -> None:
+    """Free the memory of a run that was killed: nobody holds its lock any more."""
+    with contextlib.suppress(OSError), lock.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(lock.parent.parent, ignore_errors=True)
+
+
+def _check_password_fast(admin_url: str) -> None:
+    """Store the superuser's password again, under the server's settings: the one that initdb stored
+    costs each connection 20 ms.
+    """
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        password = sql.Literal(connection.info.password)
+        connection.execute(sql.SQL("alter role current_user password {}").format(password))
 
 
 def _new_name() -> str:
@@ -194,10 +220,23 @@ class Services:
             return DatabaseServer(url, f"Docker, {POSTGRES_IMAGE}")
         from halyard.embedded.postgres import EmbeddedPostgres
 
-        server = EmbeddedPostgres(directory(), flushes=False)
+        server = EmbeddedPostgres(self._in_memory() or directory(), lasting=False)
         server.start()
+        _check_password_fast(server.admin_url)
         self._stop.append(server.stop)
         return DatabaseServer(server.admin_url, f"embedded (port {server.port}){why_not}")
+
+    def _in_memory(self) -> Path | None:
+        """A place where making and dropping a database of a thousand files is cheap (a fifth of the
+        time), if there is one with room.
+        """
+        if not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _ROOM:
+            return None
+        for left in _MEMORY.glob(f"{_PREFIX}*/postgres/halyard.lock"):
+            _remove_if_ended(left)
+        place = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY))
+        self._stop.append(lambda: shutil.rmtree(place, ignore_errors=True))
+        return place / "postgres"
 
     def _in_docker(self, image: str, start: Callable[[], str]) -> tuple[str, str]:
         """The address of a container of `image`; or none, and why an engine did not serve."""
@@ -225,6 +264,7 @@ class Services:
         # As many connections as the embedded server takes
         container.with_command(
             "postgres -c max_connections=200 -c log_error_verbosity=terse -c fsync=off"
+            " -c scram_iterations=1"
         )
         self._start_container(container)
         url: str = container.get_connection_url()

@@ -110,7 +110,12 @@ class Ordinary:
         }
 
 
-@pytest.fixture(params=[NOBODY, NO_ACCOUNT], ids=["account", "no account"])
+@pytest.fixture(
+    params=[
+        pytest.param(NOBODY, id="account", marks=pytest.mark.slow),
+        pytest.param(NO_ACCOUNT, id="no account"),  # the harder case
+    ]
+)
 def ordinary(request: pytest.FixtureRequest) -> Iterator[Ordinary]:
     """A user without any privilege."""
     user = Ordinary(request.param)
