@@ -131,6 +131,15 @@ async def load(connection: Connection, reach: Reach) -> list[ClaimRow]:
     return [_claim(row) for row in await cursor.fetchall()]
 
 
+async def merge_words(
+    connection: Connection, keys: Iterable[str], rules: Iterable[str], *, since: datetime
+) -> list[bytes]:
+    """The events of these keys' merges, received after `since`, whose claims ended by `rules`."""
+    parameters = {"keys": sorted(keys), "rules": sorted(rules), "since": since}
+    cursor = await connection.execute(_SQL["merge_words"], parameters)
+    return [bytes(row["event"]) for row in await cursor.fetchall()]
+
+
 async def put(connection: Connection, claims: Sequence[ClaimRow]) -> None:
     """Insert claims, or update what was decided; new ones keep the order given."""
     if claims:

@@ -137,6 +137,11 @@ select reported_event_id, key, event_kind, visit_id, state, rule, indicator, pri
 from claims join wanted using (reported_event_id)
 order by position
 
+-- name: merge_words
+select event from claims
+where key = any(%(keys)s::text[]) and event_kind = 'attendance' and rule = any(%(rules)s::text[])
+    and person is null and event is not null and received_at > %(since)s
+
 -- name: put
 insert into claims (reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
     restricted, revision, number_token, demographic_token, received_at, decided_at, traceparent, version,

@@ -80,7 +80,7 @@ end;
 -- A newer snapshot, or a restriction, that makes a delivery out of date; also for the face, which does
 -- not see the rows that tell it
 create function delivery_overtaken(id uuid) returns boolean
-language sql stable security definer set search_path = halyard as $$
+language sql stable security definer set search_path = halyard, pg_temp as $$
     select d.kind in ('alert', 'match') and exists (
             select from deliveries later
             where later.alert_id = d.alert_id and later.kind = d.kind
@@ -94,15 +94,18 @@ $$;
 
 -- A release changes what a list shows of the alert: the alert comes again behind every cursor
 create function alert_released() returns trigger
-language plpgsql security definer set search_path = halyard as $$
+language plpgsql security definer set search_path = halyard, pg_temp as $$
 begin
     update alerts set version = version + 1, changed_at = greatest(changed_at, now())
     where alert_id = new.alert_id;
     return null;
 end
 $$;
-create trigger alert_released after update of released_at on deliveries
-    for each row when (new.kind = 'alert' and new.released_at is distinct from old.released_at)
+-- Also one that a policy stops after all, before it has left
+create trigger alert_released after update of released_at, state on deliveries
+    for each row when (new.kind = 'alert' and (new.released_at is distinct from old.released_at
+        or new.released_at is not null
+            and (new.state in ('held', 'refused')) is distinct from (old.state in ('held', 'refused'))))
     execute function alert_released();
 revoke execute on function alert_released() from public; -- by the trigger alone
 -- What a person has released to whom reads its list

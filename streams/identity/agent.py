@@ -19,10 +19,10 @@ from halyard.postgres import Connection, Pool, transaction
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from schemas import codec
-from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind, VisitEventKind
+from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind
 from stores import inbox, outbox, uploads
 from stores.directory import Directory
-from streams.identity import attendances, deaths, flags, merging
+from streams.identity import deaths, flags, merging
 from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
 from streams.identity.changes import Limits, limits_of
 from streams.identity.evidence import (
@@ -110,10 +110,7 @@ class IdentityStage:
         )
         for event, traceparent in fresh:
             if isinstance(event, AttendanceReported):
-                merge = event.kind is VisitEventKind.MERGE
-                (merging if merge else attendances).take(ledger, event, traceparent)
-                for told in merging.told_by_merges(ledger, event):
-                    attendances.take(ledger, told, traceparent)
+                merging.hear(ledger, event, traceparent)
             elif isinstance(event, Death):
                 deaths.take(ledger, event, traceparent)
             else:
@@ -148,6 +145,7 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
         demographics=frozenset(
             one.demographic_token for one in evidence.values() if one.demographic_token
         ),
+        words=bool(attended),
         flag_numbers=frozenset(one.number_token for one in flagging if one.number_token),
         flag_demographics=frozenset(
             one.demographic_token for one in flagging if one.demographic_token

@@ -75,6 +75,15 @@ class Aliases:
         decides = max(path[place[at] :], key=lambda one: one.order)
         return None if decides.surviving_key == key else decides
 
+    def path(self, key: str) -> list[Merge]:
+        """The merges that lead from `key` to who stands for it, each once."""
+        path: list[Merge] = []
+        at, end = key, self.survivor(key)
+        while at != end and len(path) < len(self._by_retired):
+            path.append(self._by_retired[at])
+            at = path[-1].surviving_key
+        return path
+
     def survivor(self, key: str) -> str:
         """The key that stands for `key`."""
         last = self.last(key)

@@ -33,7 +33,7 @@ from stores import (
 from stores.claims import ClaimRow, Reach, Touched
 from stores.identities import KnownPerson
 from stores.merges import Families, Merge
-from streams.identity import merging
+from streams.identity import merge_words, merging
 from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
 from streams.identity.evidence import Evidence, evidence_in, number_fingerprint
@@ -68,6 +68,7 @@ class Seeds:
     flag_demographics: frozenset[str] = frozenset()
     mothers: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
+    words: bool = False
     evidence: Mapping[uuid.UUID, Evidence] = field(default_factory=dict)
 
 
@@ -100,12 +101,21 @@ async def open_ledger(
             named=seeds.named | linked,
         )
         touched, _ = await claims.scope(connection, _reach(limits, seeds, people, now))
+        if seeds.words:  # what they say is locked with the rest
+            found_words = await claims.merge_words(
+                connection, seeds.keys, merge_words.COUNT, since=now - limits.backmatch
+            )
+            seeds = _with_words(limits, seeds, found_words)
+            people = await identities.tokens(
+                connection, persons=seeds.numbers, demographics=seeds.demographics
+            )
     held = frozenset(_names(seeds, people, touched)) | more_locks
     await postgres.lock(connection, held)
 
     rows = await claims.load(connection, _reach(limits, seeds, people, now))
-    if merged:
-        seeds = _with_merges_words(limits, seeds, rows)
+    if merged and seeds.words:  # with those that were committed meanwhile
+        said = [row.event for row in rows if row.rule in merge_words.COUNT and row.person is None]
+        seeds = _with_words(limits, seeds, [event for event in said if event is not None])
     persons = seeds.numbers | {one.person for one in touched if one.person is not None}
     known = await identities.known(connection, persons=persons, demographics=seeds.demographics)
     people = {one.person: one.demographic_tokens for one in known}
@@ -115,15 +125,12 @@ async def open_ledger(
     return await _books(connection, limits, seeds, rows, known, now=now, new_id=new_id, locks=held)
 
 
-def _with_merges_words(limits: Limits, seeds: Seeds, rows: Iterable[ClaimRow]) -> Seeds:
-    """With the tokens of what merges said that were read before (`merging.told_by_merges`)."""
+def _with_words(limits: Limits, seeds: Seeds, events: Iterable[bytes | None]) -> Seeds:
+    """With the tokens of what merges said that were read before (`merge_words`)."""
     words = [
         evidence_in(told, keys=limits.keys, profile=limits.profile)
-        for row in rows
-        if row.rule in merging.FOLLOWED
-        and row.person is None
-        and row.event is not None
-        and (told := merging.said_by_merge(codec.decode(row.event))) is not None
+        for event in events
+        if (told := merge_words.word_of(codec.decode(event))) is not None
     ]
     numbers = {token for one in words for token in (one.number_token, *one.others) if token}
     demographics = {one.demographic_token for one in words if one.demographic_token}

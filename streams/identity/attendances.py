@@ -17,6 +17,7 @@ from streams.identity.evidence import (
     about_person,
     hides_place,
     is_birth,
+    is_merge,
     occurred,
     perhaps_child,
     standing,
@@ -137,10 +138,15 @@ def _of_key(ledger: Ledger, event: AttendanceReported, key: str) -> KnownPerson 
 
 def lacking(ledger: Ledger, key: str) -> bool:
     """Whether an event of the key still lacks its person, so that evidence may help it."""
+    return any(lacks(ledger, row) for row in ledger.of_key(key))
+
+
+def lacks(ledger: Ledger, row: ClaimRow) -> bool:
+    """Whether a claim still lacks its person. A merge on the worklist lacks nobody."""
     ended = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
-    return any(
-        row.state.open or (row.state in ended and ledger.recent(row)) for row in ledger.of_key(key)
-    )
+    if not (row.state.open or (row.state in ended and ledger.recent(row))):
+        return False
+    return row.event is None or not is_merge(ledger.event(row))
 
 
 def _surely(row: ClaimRow) -> ClaimState:

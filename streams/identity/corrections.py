@@ -59,7 +59,7 @@ def follow_merge(ledger: Ledger, row: ClaimRow, person: KnownPerson) -> None:
     )
     merged = [one for one in aliases.merges() if aliases.survivor(one.retired_key) == row.key]
     until = max((one.recorded_at for one in merged), default=None)
-    if named and until is not None and _order(event)[0] <= until:
+    if named and until is not None and recorded(event) <= until:
         _give(ledger, row, person, MERGED, "key-evidence")
 
 
@@ -121,8 +121,13 @@ def _event(ledger: Ledger, row: ClaimRow) -> AttendanceReported:
     return event
 
 
+def recorded(event: AttendanceReported) -> datetime:
+    """When the sender recorded it; missing: when it sent it, or we received it."""
+    return _order(event)[0]
+
+
 def _order(event: AttendanceReported) -> tuple[datetime, datetime, int]:
     """As matching orders what exists: recorded, message, sequence; missing: received."""
     message = event.message_at.utc if event.message_at else event.received_at
-    recorded = event.recorded_at.utc if event.recorded_at else message
-    return recorded, message, event.sequence if event.sequence is not None else -1
+    when = event.recorded_at.utc if event.recorded_at else message
+    return when, message, event.sequence if event.sequence is not None else -1

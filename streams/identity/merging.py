@@ -11,49 +11,34 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.persons import shared_local_id
-from halyard.ids import derive
-from schemas.codec import Event
 from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.merges import Merge
-from streams.identity import attendances, corrections, release
+from streams.identity import attendances, corrections, merge_words, release
 from streams.identity.corrections import MERGED
-from streams.identity.evidence import Evidence, is_merge
+from streams.identity.evidence import is_merge
 from streams.identity.ledger import Ledger
 
 CONFLICT: Final = "merge-conflict"
-TOO_MANY: Final = "merge-too-many"
-FOLLOWED: Final = (MERGED, TOO_MANY)
-"""Rules of a merge's own claim whose word of who stays counts."""
 _ENDED: Final = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
 
 
-def merge_of(event: AttendanceReported) -> Merge | None:
-    """The merge that an event tells of; None if it names no two patients.
-
-    A placeholder local id (UNKNOWN) is nobody's: what is merged into it is not followed.
-    """
-    retired = event.merged_patient
-    if retired is None or retired == event.source_patient:
-        return None
-    if shared_local_id(event.claim.local_id):
-        return None
-    message = event.message_at.utc if event.message_at else event.received_at
-    return Merge(
-        retired_key=retired,
-        retired_patient=retired,
-        surviving_key=event.source_patient,
-        surviving_patient=event.source_patient,
-        recorded_at=event.recorded_at.utc if event.recorded_at else message,
-        message_at=message,
-        event_id=event.event_id,
-    )
+def hear(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
+    """Take an attendance, or a merge, with all that follows from it."""
+    if event.kind is VisitEventKind.MERGE:
+        take(ledger, event, traceparent)
+    else:
+        attendances.take(ledger, event, traceparent)
+    settle(ledger)
+    for told in merge_words.for_lacking(ledger, event):
+        attendances.take(ledger, told, traceparent)
+    settle(ledger)
 
 
 def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
     """Follow a merge from now on; its own claim ends not used, or as a conflict (`settle`)."""
-    merge = merge_of(event)
+    merge = merge_words.merge_of(event)
     row = attendances.new_claim(ledger, event, ledger.weigh(event), traceparent)
     row = replace(row, number_token=None, demographic_token=None)
     ledger.open_claim(row, event)
@@ -64,48 +49,7 @@ def take(ledger: Ledger, event: AttendanceReported, traceparent: str) -> None:
     _follow(ledger, merge)
     if ledger.aliases.crowded(merge.surviving_key):
         resolve = NhsNumberStatus.NEEDS_RESOLUTION
-        ledger.transition(row, ClaimState.UNRESOLVED, TOO_MANY, resolve)
-
-
-def told_by_merges(ledger: Ledger, event: AttendanceReported) -> list[AttendanceReported]:
-    """What merges of the event's patient say of who stays, as evidence for what waits under either
-    id: an unidentified arrival is often merged into its record, and nothing else says who it was.
-    Nothing if nothing waits. Asked after each attendance, as a merge may be read before the arrival
-    that it concerns (their patients differ, so do their partitions).
-    """
-    key = ledger.aliases.key_of(event)
-    if not attendances.lacking(ledger, key):
-        return []
-    known = {row.reported_event_id for row in ledger.of_key(key)}
-    found = [
-        told
-        for row in ledger.of_key(key)
-        if (told := said_by_merge(ledger.event(row) if _says(ledger, row) else None)) is not None
-        and told.event_id not in known
-    ]
-    return [told for told in found if _traceable(ledger.weigh(told))]
-
-
-def said_by_merge(event: Event | None) -> AttendanceReported | None:
-    """A merge's own word of who stays, as an event of that patient; None if it is no merge."""
-    if not isinstance(event, AttendanceReported) or merge_of(event) is None:
-        return None
-    return replace(
-        event,
-        event_id=derive("merge-evidence", str(event.event_id)),
-        kind=VisitEventKind.DEMOGRAPHICS,
-        merged_person=None,
-        merged_patient=None,
-        merged_visit=None,
-    )
-
-
-def _says(ledger: Ledger, row: ClaimRow) -> bool:
-    return row.rule in FOLLOWED and row.person is None and ledger.recent(row)
-
-
-def _traceable(evidence: Evidence) -> bool:
-    return bool(evidence.number_token or evidence.demographic_token)
+        ledger.transition(row, ClaimState.UNRESOLVED, merge_words.TOO_MANY, resolve)
 
 
 def _follow(ledger: Ledger, merge: Merge) -> None:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ NCMD_ROLE, FACE_ROLE, SEALER_ROLE = "halyard_ncmd", "halyard_face", "halyard_sea
 _MEMORY = Path("/dev/shm")
 _PREFIX = "halyard-tests-"
 _ROOM = 4 * 1024**3
+_STARTING_SECONDS = 60
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 POSTGRES_IMAGE = "postgres:18"
@@ -138,6 +140,8 @@ class DatabaseServer:
 def _remove_if_ended(lock: Path) -> None:
     """Free the memory of a run that was killed: nobody holds its lock any more."""
     with contextlib.suppress(OSError), lock.open("rb") as file:
+        if time.time() - lock.parent.parent.stat().st_mtime < _STARTING_SECONDS:
+            return  # it may be about to take its lock
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(lock.parent.parent, ignore_errors=True)
 

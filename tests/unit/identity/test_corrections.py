@@ -14,7 +14,7 @@ from connectors.pds.outcomes import Found, NotFound
 from schemas.events import AttendanceReported, Moment, PersonClaim, VisitEventKind
 from stores.claims import ClaimState
 from stores.trace_requests import TraceRequest
-from streams.identity import answering, attendances, merging
+from streams.identity import answering, merging
 from streams.identity.answers import TraceAnswer
 from streams.identity.ledger import Ledger
 from tests.support import identity as make
@@ -48,11 +48,7 @@ def updated(claim: PersonClaim, minutes: int = 5, **changes: Any) -> AttendanceR
 
 
 def take(book: Ledger, event: AttendanceReported) -> None:
-    if event.kind is VisitEventKind.MERGE:
-        merging.take(book, event, make.TRACE)
-    else:
-        attendances.take(book, event, make.TRACE)
-    merging.settle(book)
+    merging.hear(book, event, make.TRACE)
 
 
 def answer_one(book: Ledger) -> bool:

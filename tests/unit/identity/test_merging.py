@@ -16,7 +16,7 @@ from schemas import codec
 from schemas.events import AttendanceReported, AttendanceVerified, PersonClaim, VisitEventKind
 from stores.claims import ClaimState
 from stores.merges import MOST, Families
-from streams.identity import answering, attendances, merging
+from streams.identity import answering, merge_words, merging
 from streams.identity.aliases import Aliases
 from streams.identity.answers import TraceAnswer
 from streams.identity.ledger import Ledger
@@ -34,11 +34,7 @@ UPDATE = VisitEventKind.UPDATE
 
 def take(book: Ledger, *events: AttendanceReported) -> None:
     for event in events:
-        if event.kind is VisitEventKind.MERGE:
-            merging.take(book, event, make.TRACE)
-        else:
-            attendances.take(book, event, make.TRACE)
-        merging.settle(book)
+        merging.hear(book, event, make.TRACE)
 
 
 def answer_all(book: Ledger) -> Ledger:
@@ -230,7 +226,7 @@ def test_a_bin_of_merges_is_not_followed() -> None:
 
 def test_families_of_thousands_are_found_in_no_time() -> None:
     """What is linked is found by one pass, however many merges there are."""
-    made = [merging.merge_of(make.merge(f"J{one}", "BIN")) for one in range(3_000)]
+    made = [merge_words.merge_of(make.merge(f"J{one}", "BIN")) for one in range(3_000)]
     merges = [one for one in made if one is not None]
     started = time.process_time()
     families = Families(merges)
@@ -247,7 +243,7 @@ names = st.sampled_from("ABCDE")
 def test_aliases_are_one_whatever_the_order(pairs: list[tuple[str, str]], order: Any) -> None:
     """Any merges in any order: every walk ends, at one who stands for itself."""
     events = [make.merge(one, two, minutes=at) for at, (one, two) in enumerate(pairs)]
-    merges = [one for one in (merging.merge_of(event) for event in events) if one is not None]
+    merges = [one for one in (merge_words.merge_of(event) for event in events) if one is not None]
     shuffled = list(merges)
     order.shuffle(shuffled)
     keys = [make.KEYS.source_patient("feed", name, None, None) for name in "ABCDE"]
