@@ -52,7 +52,7 @@ class Verdict(Body):
     """What the reviewer found; the note says why. No personal data of the child."""
 
     outcome: Literal["appropriate", "inappropriate", "needs-enquiry"]
-    note: str | None = Field(default=None, max_length=1_000, repr=False)
+    note: str = Field(min_length=1, max_length=1_000, repr=False)
 
 
 def make_router(

@@ -27,6 +27,8 @@ from halyard.postgres import Pool, scoped
 from halyard.privacy import Keys
 from halyard.problems import responses
 from halyard.settings import Settings
+from policies.ruling import Flow
+from stores.audit import Kind
 from stores.audit_search import Filter, Found
 from streams.audit import reading
 from streams.audit.reading import Reader
@@ -71,9 +73,13 @@ class SubjectAccess(Body):
 
 
 class SubjectAccessPage(BaseModel):
-    """Who was told of this child, the newest first."""
+    """Who was told of this child, the newest first. `restricted` is of the whole report: if true,
+    `notice` says what to do before it is handed out.
+    """
 
     as_of: str
+    restricted: bool
+    notice: str | None
     disclosures: list[dict[str, Any]]
     next: str | None
     more: bool
@@ -120,8 +126,8 @@ def make_router(
         actor: Annotated[str | None, Query(max_length=200)] = None,
         subject: Annotated[str | None, Query(max_length=200)] = None,
         case_id: uuid.UUID | None = None,
-        kind: Annotated[str | None, Query(max_length=40)] = None,
-        flow: Annotated[str | None, Query(max_length=40)] = None,
+        kind: Kind | None = None,
+        flow: Flow | None = None,
         decision: Decision | None = None,
         since: AwareDatetime | None = None,
         until: AwareDatetime | None = None,
@@ -132,7 +138,7 @@ def make_router(
             subject=subject,
             case_id=case_id,
             kind=kind,
-            flow=flow,
+            flow=None if flow is None else flow.value,
             decision=decision,
             since=since,
             until=until,
@@ -178,9 +184,11 @@ def make_router(
         now = clock()
         place = cursors.decode(body.after)
         async with scoped(pool, who.organisation, (person,)) as connection:
+            wanted = Filter(chain=who.organisation, persons=(person,))
+            restricted = await reading.is_restricted(connection, wanted)
             found = await reading.read(
                 connection,
-                Filter(chain=who.organisation, persons=(person,)),
+                wanted,
                 reader_of(who, request),
                 purpose="subject-access",
                 reason=body.reason,
@@ -192,6 +200,7 @@ def make_router(
         return _json(
             {
                 "as_of": now.isoformat(),
+                **reading.head(restricted=restricted),
                 "disclosures": [reading.report_row(one) for one in found],
                 "next": _next(found, body.after),
                 "more": len(found) == body.limit,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from halyard.wording import is_control, says_something, turns_order
+
 _ALLOWED: Final = frozenset("\t\n\r")
+_SAID: Final = frozenset({"reason", "note", "answer", "by"})
+"""Members, of whichever body, in which a person says something."""
 
 
 class Body(BaseModel):
     """Unknown fields are refused, nothing is converted, no error quotes a value. A text has no
     control characters (a NUL fits no column) and none that turn its order round (CVE-2021-42574):
-    a person must read what was written.
+    a person must read what was written. A reason or note that is given says something.
     """
 
     model_config = ConfigDict(
@@ -32,10 +35,15 @@ class Body(BaseModel):
             raise PydanticCustomError("control_character", "a character that cannot be read")
         return value
 
+    @field_validator("*", mode="after")
+    @classmethod
+    def _says_something(cls, value: Any, about: ValidationInfo) -> Any:
+        # an empty one is the route's own matter: its length, or whether it needs a reason
+        given = isinstance(value, str) and value != "" and about.field_name in _SAID
+        if given and not says_something(value):
+            raise PydanticCustomError("says_nothing", "a text in which nothing can be seen")
+        return value
+
 
 def _hidden(character: str) -> bool:
-    if character in _ALLOWED:
-        return False
-    return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(
-        character
-    ) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+    return character not in _ALLOWED and (is_control(character) or turns_order(character))

@@ -197,6 +197,7 @@ def decided(
             recorded,
             desk,
             nhs_number=look.number,
+            restricted=restricted,
             traceparent=look.traceparent or new_traceparent(),
             now=now,
         )

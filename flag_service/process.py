@@ -24,6 +24,7 @@ from halyard.privacy import load_keys
 from halyard.service import Service
 from halyard.settings import Settings
 from halyard.telemetry import get_logger
+from policies import versions
 from policies.desk import Desk
 from policies.model import load_policies
 from stores import bus_key
@@ -95,6 +96,7 @@ async def run(service: Service, settings: Settings) -> None:
         # registering is not the face's right
         guard = bus_key.guard(pool, keys.bus_id, register=False)
         await bus_key.at_start(guard)
+        await versions.at_start(pool, policies, system_clock())
         service.spawn(bus_key.watch(guard), name="bus-key")
         service.spawn(bus.connect(service.stopping), name="bus")
         service.spawn(health.watch(service.stopping), name="health")

@@ -16,6 +16,7 @@ from typing import Final, Literal
 import orjson
 
 from halyard.postgres import Connection
+from halyard.same_person import same_person
 from policies import fields as field_names
 from policies.desk import Asked, Desk, masked
 from policies.ruling import Decision, Flow
@@ -46,9 +47,12 @@ class Reviewer:
     request_id: str | None = None
     detail: tuple[tuple[str, str], ...] = ()
 
-    def shared(self, by: str) -> bool:
+    def shared(self, share: Share) -> bool:
         """Whether it was they who shared it; whose decision another enters has a name alone."""
-        return by in (self.subject, self.name, f"user:{self.name}")
+        if self.subject == share.shared_by:
+            return True
+        entered = self.name is not None and self.subject.startswith("cli:")
+        return entered and same_person(self.name or "", share.shared_by, share.shared_by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ async def _letter(
         await held.settle_letters(connection, [letter.letter_id], "superseded", now)
         await shares.settle(connection, [letter.letter_id], "superseded", now)
         return Outcome("superseded", changed=True)
-    if word == "release" and share is not None and reviewer.shared(share.shared_by):
+    if word == "release" and share is not None and reviewer.shared(share):
         return Outcome("own", changed=False)
     asked = desk.ask(
         Flow(kept.flow),

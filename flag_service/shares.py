@@ -164,6 +164,7 @@ async def _share(
         authority=row.authority,
         shared_at=at,
         shared_by=asking.subject,
+        shared_by_name=asking.name,
         state="shared" if asked.permitted else "held",
         fields=tuple(sorted(told)),
         withheld=tuple(sorted(asked.disclosure.fields - told)),

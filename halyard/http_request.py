@@ -19,10 +19,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from halyard.problems import HttpProblem
+from halyard.wording import is_control
 
 PARAMETER_UNKNOWN: Final = "http.parameter_unknown"
 REPEATED: Final = "http.repeated"
 NOT_JSON: Final = "http.not_json"
+CONTROL: Final = "http.control_character"
 _UNKNOWN: Final = "(a {} that is not known)"
 
 Check = Callable[[Request], Awaitable[None]]
@@ -69,6 +71,8 @@ def as_documented(exempt: Iterable[str], prefixes: tuple[str, ...]) -> Check:
         form = forms.get(id(route))
         if form is None:
             form = forms[id(route)] = form_of(route)
+        for name, value in request.path_params.items():
+            _check_text(f"path.{name}", str(value))
         if request.scope["query_string"]:
             _check_query(request, form)
         if form.json and (body := await request.body()):
@@ -115,7 +119,7 @@ def check_members(body: bytes, known: frozenset[str]) -> None:
 
 def _check_query(request: Request, form: Form) -> None:
     seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
+    for name, value in request.query_params.multi_items():
         if name not in form.parameters:
             taken = ", ".join(sorted(form.parameters)) or "none"
             raise HttpProblem(
@@ -134,6 +138,18 @@ def _check_query(request: Request, form: Form) -> None:
                 place=f"query.{name}",
             )
         seen.add(name)
+        _check_text(f"query.{name}", value)
+
+
+def _check_text(place: str, value: str) -> None:
+    if any(map(is_control, value)):
+        raise HttpProblem(
+            422,
+            "A character that cannot be read",
+            "Send the parameter without NUL, line breaks and other control characters.",
+            rule=CONTROL,
+            place=place,
+        )
 
 
 def _check_type(request: Request) -> None:

@@ -277,6 +277,7 @@ _GRANTS: tuple[LiteralString, ...] = (
     "grant select, insert, update, delete on all tables in schema halyard to {app}",
     "grant usage, select on all sequences in schema halyard to {app}",
     "revoke insert, update, delete on halyard.migration from {app}",
+    "revoke update, delete on halyard.policy_versions from {app}",  # what was said stays
     # who has logged in is the face's to write; workers remove what is over (retention)
     "revoke all on halyard.sessions, halyard.used_tokens from {app}",
     "grant select, delete on halyard.sessions, halyard.used_tokens to {app}",

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policies.fields import NUMBERS, patterns
+from policies.known import unknown
 from policies.purposes import Purpose
 from policies.reading import read, wrong
 from policies.ruling import Flow
@@ -249,6 +250,8 @@ class Policies:
 
     all: tuple[Policy, ...]
     by_flow: Mapping[Flow, tuple[Policy, ...]] = field(repr=False)
+    # by id and version; of what was read from a folder
+    files: Mapping[tuple[str, int], str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, given: Iterable[Policy], files: Mapping[int, str] | None = None) -> Self:
@@ -261,7 +264,8 @@ class Policies:
                 place = names.get(second, other.id)
                 raise wrong(place, f"with {names.get(first, one.id)}", rule, advice)
         by_flow = {flow: tuple(one for one in listed if flow in one.flows) for flow in Flow}
-        return cls(listed, by_flow)
+        read_from = {(listed[n].id, listed[n].version): name for n, name in names.items()}
+        return cls(listed, by_flow, read_from)
 
     def named(self, policy: str, version: int | None = None) -> Policy | None:
         """The version of a policy; the newest, if none is said."""
@@ -283,6 +287,7 @@ def load_policies(path: Path | None) -> Policies:
     for number, (name, content) in enumerate(read(path)):
         files[number] = name
         found.append(_policy(name, content))
+        _check_names(name, found[-1])
     return Policies.of(found, files)
 
 
@@ -297,6 +302,24 @@ def _policy(name: str, content: dict[str, Any]) -> Policy:
         if not found or not rule.startswith("policy."):
             rule, advice = f"policy.{issue['type']}", told
         raise wrong(name, place, rule, advice) from None
+
+
+def _check_names(name: str, policy: Policy) -> None:
+    sections: dict[str, Sequence[Recipient | Condition]] = {
+        "recipients": policy.recipients,
+        "restricted": policy.restricted,
+        "deny": policy.deny,
+        "review": policy.review,
+    }
+    for section, given in sections.items():
+        for number, one in enumerate(given):
+            if (slip := unknown(policy.flows, one.fields)) is not None:
+                field_name, near = slip
+                flows = " or ".join(policy.flows)
+                advice = f"no body of {flows} has a field {field_name}"
+                if near:
+                    advice += f"; did you mean {near}?"
+                raise wrong(name, f"{section}.{number}.fields", "policy.field-unknown", advice)
 
 
 def _clash(one: Policy, other: Policy) -> tuple[str, str] | None:

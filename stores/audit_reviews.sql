@@ -33,7 +33,9 @@ order by r.due_at, r.review_id
 limit %(limit)s
 
 -- name: lock
-select r.*, null as body from audit_reviews r
+select r.*, (select e.body::text from audit_entries e
+        where e.entry_id = r.entry_id and e.recorded_at = r.recorded_at) as body
+from audit_reviews r
 where r.review_id = %(review_id)s and (%(chain)s::text is null or r.chain = %(chain)s)
 for update
 

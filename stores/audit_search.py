@@ -33,6 +33,7 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     entry_id: uuid.UUID | None = None
+    restricted: bool | None = None  # True: those made while the child was restricted
 
 
 _CONDITIONS: Final = (
@@ -77,6 +78,8 @@ async def page(
     if wanted.persons is not None:
         given["persons"] = list(wanted.persons)
     conditions = [_SQL[name] for name in _CONDITIONS if given[name] is not None]
+    if wanted.restricted:
+        conditions.append(_SQL["restricted"])
     if after is not None:
         conditions.append(_SQL["after"])
         given["after_at"], given["after_id"] = after
@@ -99,3 +102,9 @@ async def page(
         )
         async for row in rows
     ]
+
+
+async def chains(connection: Connection) -> list[str]:
+    """Chains that have entries, or have had some; in order."""
+    rows = await connection.execute(_SQL["chains"])
+    return [row["chain"] async for row in rows]

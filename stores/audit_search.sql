@@ -37,8 +37,38 @@ e.recorded_at < %(until)s
 -- name: entry_id
 e.entry_id = %(entry_id)s
 
+-- name: restricted
+(e.body -> 'detail' ->> 'restricted' = 'yes' or e.body -> 'detail' ->> 'person' = 'restricted')
+
 -- name: after
 (e.recorded_at, e.entry_id) < (%(after_at)s::timestamptz, %(after_id)s::uuid)
 
 -- name: order
 order by e.recorded_at desc, e.entry_id desc limit %(limit)s
+
+-- name: chains
+-- Each by one step along an index, however many entries there are; also those of which a place or a
+-- checkpoint alone is left
+with recursive
+    entries (chain) as (
+        select min(chain) from audit_entries
+        union all
+        select (select min(e.chain) from audit_entries e where e.chain > entries.chain)
+        from entries where entries.chain is not null
+    ),
+    seals (chain) as (
+        select min(chain) from audit_seals
+        union all
+        select (select min(s.chain) from audit_seals s where s.chain > seals.chain)
+        from seals where seals.chain is not null
+    ),
+    checkpoints (chain) as (
+        select min(chain) from audit_checkpoints
+        union all
+        select (select min(c.chain) from audit_checkpoints c where c.chain > checkpoints.chain)
+        from checkpoints where checkpoints.chain is not null
+    )
+select chain from (
+    select chain from entries union select chain from seals union select chain from checkpoints
+) as every
+where chain is not null order by chain

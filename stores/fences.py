@@ -21,6 +21,8 @@ OPEN_POLICIES: Final = frozenset(
         ("bus_key", "face_sees"),
         ("migration", "face_sees"),
         ("pds_ration", "face_sees"),
+        ("policy_versions", "face_sees"),
+        ("policy_versions", "face_adds"),  # digests, by policy and version
         ("letters_gone", "face_sees"),  # ids
         ("used_tokens", "face_uses"),  # digests
         # added to, whatever it is, and not seen by it

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ class Share:
     withheld: tuple[str, ...]  # of what it does not
     policy: str  # that said so
     policy_version: int
+    shared_by_name: str | None = field(default=None, repr=False)  # as the issuer states it
 
 
 async def get(
@@ -58,6 +59,7 @@ async def add(connection: Connection, share: Share) -> None:
             "authority": share.authority,
             "shared_at": share.shared_at,
             "shared_by": share.shared_by,
+            "shared_by_name": share.shared_by_name,
             "state": share.state,
             "fields": sorted(share.fields),
             "withheld": sorted(share.withheld),

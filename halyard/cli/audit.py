@@ -28,7 +28,7 @@ from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
 from halyard.privacy import load_keys
 from halyard.settings import Settings
-from stores.audit_search import Cursor, Filter, Found
+from stores.audit_search import Cursor, Filter, Found, chains
 from streams.audit import reading
 from streams.audit.export import checkpoint_dir
 from streams.audit.reading import HUB, Reader
@@ -67,6 +67,7 @@ def verify(
     if checkpoints is not None and not checkpoints.is_dir():
         raise ConfigurationError(f"{checkpoints} is not a directory of exported checkpoints.")
     public = load_public_keys(keys) if keys is not None else load_audit_keys(settings)
+    _is_chain(settings, chain, directory)
     wanted = Wanted(public.public, directory, chain, live=checkpoints is None)
     found = with_pool(
         settings, lambda pool: verify_chain(pool, wanted, settings.audit, system_clock())
@@ -134,6 +135,7 @@ def search(
 ) -> None:
     """List entries, the newest first. That you did is recorded."""
     settings = running_settings()
+    _is_chain(settings, chain)
     wanted = Filter(
         chain=chain,
         actor=actor,
@@ -194,6 +196,7 @@ def report(
     The NHS number is read from input (several, one a line: a child may have had more than one).
     """
     settings = running_settings()
+    _is_chain(settings, chain)
     wanted = Filter(chain=chain, persons=_persons(settings))
     rows: list[dict[str, Any]] = []
     after: Cursor | None = None
@@ -204,8 +207,12 @@ def report(
         if len(page) < 5_000:
             break
         after = page[-1].cursor
+    restricted = any(row["restricted"] for row in rows)
+    if restricted:
+        typer.echo(f"NOTE: {reading.RESTRICTED}", err=True)
     if form == "json":
-        print_json({"as_of": system_clock().isoformat(), "disclosures": rows})
+        head = reading.head(restricted=restricted)
+        print_json({"as_of": system_clock().isoformat(), **head, "disclosures": rows})
     elif form == "csv":
         sys.stdout.write(reading.as_csv(rows))
     else:
@@ -238,8 +245,24 @@ def checkpoints(
     chain: Annotated[str, typer.Argument(help="Organisation (ODS or GSS code; hub).")],
 ) -> None:
     """Print the exported checkpoints of one chain, for the organisation to keep."""
-    for text in export_of_chain(checkpoint_dir(running_settings()), chain):
+    settings = running_settings()
+    directory = checkpoint_dir(settings)
+    _is_chain(settings, chain, directory)
+    for text in export_of_chain(directory, chain):
         line(text)
+
+
+def _is_chain(settings: Settings, chain: str | None, directory: Path | None = None) -> None:
+    """Raises `typer.BadParameter` for a chain that has nothing, here or in the export: a slip of
+    the pen would read as "nothing is wrong". The hub's own is always one.
+    """
+    if chain is None or chain == HUB:
+        return
+    if directory is not None and any(True for _ in export_of_chain(directory, chain)):
+        return
+    known = with_connection(settings, chains)
+    if chain not in known:
+        raise typer.BadParameter(f"no chain {chain}; chains: {', '.join(known) or 'none yet'}")
 
 
 def _utc(at: datetime | None) -> datetime | None:

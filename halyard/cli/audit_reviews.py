@@ -9,10 +9,11 @@ import typer
 
 from halyard.cli.audit_access import an_id, running_settings, with_connection
 from halyard.cli.output import Exit, Json, line, print_json, table
-from halyard.cli.stated import stated
+from halyard.cli.stated import decider, stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
-from stores.audit_reviews import OUTCOMES
+from halyard.postgres import Connection
+from stores.audit_reviews import OUTCOMES, Review, lock
 from streams.audit.reading import HUB, Reader
 from streams.audit.reviewing import Reviewer, close_review, read_reviews
 
@@ -70,8 +71,18 @@ def list_reviews(
 def close(
     review: Annotated[str, typer.Argument(help="Id of a review.")],
     outcome: Annotated[str, typer.Option(help=f"{', '.join(OUTCOMES)}.")],
-    note: Annotated[
-        str | None, typer.Option(help="Why; kept. No personal data.", callback=stated)
+    note: Annotated[str, typer.Option(help="Why; kept. No personal data.", callback=stated)],
+    by: Annotated[
+        str | None,
+        typer.Option(help="Needed. Whose finding it is: a name, kept and shown.", callback=stated),
+    ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            help="On behalf of this organisation, whose people close it; with --by, one of them.",
+            callback=stated,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -79,18 +90,10 @@ def close(
     if outcome not in OUTCOMES:
         raise typer.BadParameter(f"give --outcome as one of {', '.join(OUTCOMES)}")
     review_id = an_id(review)
-    who = Reviewer(subject=me(), organisation=HUB)
+    if for_ is not None and by is None:
+        raise typer.BadParameter("give --by with the name of whoever decided, beside --for")
     done = with_connection(
-        running_settings(),
-        lambda each: close_review(
-            each,
-            review_id,
-            who,
-            outcome=outcome,
-            note=note,
-            now=system_clock(),
-            entry_id=uuid.uuid4(),
-        ),
+        running_settings(), lambda each: _closed(each, review_id, outcome, note, by, for_)
     )
     if done is None:
         line("there is no such review")
@@ -99,3 +102,32 @@ def close(
         print_json({"review_id": str(done.review_id), "outcome": done.outcome})
     else:
         line(f"closed: {done.outcome}")
+
+
+async def _closed(
+    connection: Connection,
+    review_id: uuid.UUID,
+    outcome: str,
+    note: str,
+    by: str | None,
+    for_: str | None,
+) -> Review | None:
+    found = await lock(connection, review_id)
+    if found is None:
+        return None
+    name = decider(
+        found.chain,
+        by,
+        for_,
+        people="an auditor or Caldicott guardian",
+        route=f"/reviews/accesses/{review_id}",
+    )
+    return await close_review(
+        connection,
+        review_id,
+        Reviewer(subject=me(), organisation=found.chain, name=name, entered=True),
+        outcome=outcome,
+        note=note,
+        now=system_clock(),
+        entry_id=uuid.uuid4(),
+    )

@@ -18,7 +18,7 @@ from connectors.hl7v2.process import check_feeds
 from connectors.hl7v2.tls import server_context
 from flag_service.door import make_door
 from halyard import kafka_admin
-from halyard.cli.doctor_proof import Result, guardians, sealer
+from halyard.cli.doctor_proof import Result, guardians, policy_versions, sealer
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.policy import SOON
 from halyard.cli.running import running_system
@@ -69,6 +69,7 @@ def doctor(json: Json = False) -> None:
             ("topics", _topics),
             ("database", _database),
             ("rows", _rows),
+            ("versions", policy_versions),
             ("stages", _stages),
             ("deliveries", _deliveries),
             ("messages", _messages),

@@ -16,7 +16,8 @@ from halyard.clock import system_clock
 from halyard.postgres import make_pool, transaction
 from halyard.settings import Settings
 from halyard.settings_audit import AuditSettings
-from policies.model import load_policies
+from policies import versions
+from policies.model import Policy, load_policies
 from policies.reach import unnoticed
 from stores import audit_seals, audit_walk
 from stores.audit_seals import Pending
@@ -51,6 +52,21 @@ def guardians(settings: Settings) -> tuple[Result, str]:
             "set caldicott_endpoint there, or limit the [[role_map]] to other organisations"
         )
     return "ok", "wherever somebody may break the glass, a Caldicott guardian is told"
+
+
+def policy_versions(settings: Settings) -> tuple[Result, str]:
+    """That no version of a policy says something else than when it was first used."""
+    policies = load_policies(settings.policies.directory)
+
+    async def look() -> list[Policy]:
+        async with (
+            make_pool(settings, name="doctor", size=1) as pool,
+            transaction(pool) as connection,
+        ):
+            return await versions.changed(connection, policies)
+
+    versions.refuse(policies, asyncio.run(look()))
+    return "ok", "each version says what it said when it was first used"
 
 
 def sealer(settings: Settings) -> tuple[Result, str]:

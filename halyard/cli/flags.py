@@ -5,6 +5,7 @@ what is held of somebody.
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -163,14 +164,25 @@ def look(
     """Ask whether a child (or mother) is protected. The NHS number is asked for, or read from
     standard input: arguments are seen by others. Exits 1 if it could not be checked.
     """
-    number = typer.prompt("NHS number", err=True)
-    found = asyncio.run(_look(number, purpose, reason, silent, url, organisation))
+    found = asyncio.run(_look(_one_number(), purpose, reason, silent, url, organisation))
     if json:
         print_json(found)
     else:
         show_answer(found)
     if found["answer"] == "could-not-be-checked":
         raise typer.Exit(Exit.FAILED)
+
+
+def _one_number() -> str:
+    """The number asked about. Raises `typer.BadParameter` (exit code 2) unless it is one."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("NHS number", err=True))
+    given = [text.strip() for text in sys.stdin.read().splitlines() if text.strip()]
+    if len(given) != 1:
+        raise typer.BadParameter(
+            "standard input has one NHS number, on a line of its own: ask about one at a time"
+        )
+    return given[0]
 
 
 async def _look(

@@ -9,12 +9,15 @@ from typing import Any, Final
 from halyard.embedded.datadir import write_private
 from halyard.signing import load_private_key, make_key, public_half
 from sandbox.issuer.people import AUTHORITY, HOSPITAL, PEOPLE
+from stores.credentials import default_roles
 
 HUB_CLIENT: Final = "halyard"
 """The hub as the practice issuer knows it: what people log in to."""
 
 MACHINES: Final = {"practice-hospital": HOSPITAL, "practice-authority": AUTHORITY}
 """Practice machines that sign their own tokens, and their organisations."""
+
+SYSTEM_ROLES: Final = frozenset(default_roles(("hospital", "authority", "agency")))
 
 BITS: Final = 2_048  # each is made while somebody waits for the first start
 
@@ -43,7 +46,8 @@ def directory_entries(data_dir: Path) -> str:
         f"jwks = {_toml(public_half(load_private_key(key_file(data_dir, client))))}\n"
         for client, organisation in MACHINES.items()
     ]
-    roles = sorted({role for person in PEOPLE for role in person.roles})
+    # of people, and of machines that take their token from the issuer
+    roles = sorted({role for person in PEOPLE for role in person.roles} | SYSTEM_ROLES)
     parts += [f'[[role_map]]\nclaim = "{role}"\nrole = "{role}"\n' for role in roles]
     return "\n".join(parts)
 

@@ -12,7 +12,7 @@ import typer
 from flag_service.releasing import Outcome, Reviewer, Word, decide
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
-from halyard.cli.stated import stated
+from halyard.cli.stated import decider, stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
@@ -170,27 +170,14 @@ async def _decided(
             subject=desk.actor,
             reason=reason,
             organisation=whose,
-            name=_name(item_id, whose, by, for_),
+            name=decider(
+                whose,
+                by,
+                for_,
+                people="a social worker, safeguarding nurse, panel coordinator or Caldicott "
+                "guardian",
+                route=f"/reviews/disclosures/{item_id}",
+            ),
             detail=tuple(detail),
         )
         return await decide(connection, item_id, word, reviewer, desk, system_clock())
-
-
-def _name(item_id: uuid.UUID, whose: str, by: str | None, for_: str | None) -> str:
-    """Who decides. Raises `PermanentError` where that is for an organisation's people and nobody
-    says that one of them has, `typer.BadParameter` where it is the hub's.
-    """
-    if whose != held.HUB:
-        if for_ != whose or by is None:
-            raise PermanentError(
-                f"This is for the people of {whose} to decide (a social worker, safeguarding "
-                "nurse, panel coordinator or Caldicott guardian), by `POST "
-                f"/reviews/disclosures/{item_id}`. If one of them has decided and cannot say so "
-                f"there, record it with --for {whose} --by NAME."
-            )
-        return by
-    if for_ is not None:
-        raise typer.BadParameter("this belongs to the hub's operator; leave --for out")
-    if by is None:
-        raise typer.BadParameter("give --by with the name of whoever decides; it is kept and shown")
-    return by

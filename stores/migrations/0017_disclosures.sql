@@ -16,3 +16,13 @@ language sql security definer set search_path = ncmd, pg_temp as $$
     update ncmd.history set content = wider, digest = nullif(came, sha256(wider))
     where case_id = id and version = number and digest = came and length(wider) > length(content)
 $$;
+
+-- What each version of a sharing policy said when it was first used: rulings name policy and version, so
+-- two contents must never stand under one number. Of nobody, and never changed
+create table policy_versions (
+    policy text not null,
+    version integer not null,
+    digest bytea not null, -- SHA-256 of its content (policies/versions.py)
+    first_seen timestamptz not null,
+    primary key (policy, version)
+);

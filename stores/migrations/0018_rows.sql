@@ -156,3 +156,9 @@ create policy face_sees on pds_ration for select to halyard_face using (true);
 call fence('migration');
 grant select on migration to halyard_face;
 create policy face_sees on migration for select to halyard_face using (true);
+
+-- What each version of a sharing policy said first: of nobody; each process adds what is new
+call fence('policy_versions');
+grant select, insert on policy_versions to halyard_face;
+create policy face_sees on policy_versions for select to halyard_face using (true);
+create policy face_adds on policy_versions for insert to halyard_face with check (true);

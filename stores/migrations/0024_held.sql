@@ -57,6 +57,7 @@ create table alert_shares (
     authority text not null,
     shared_at timestamptz not null,
     shared_by text not null, -- who asked: subject of the caller
+    shared_by_name text, -- their name, if the issuer states it
     state text not null check (state in ('shared', 'held', 'refused', 'superseded', 'withdrawn')),
     done_at timestamptz,
     -- names of what the letter tells, and of what it does not; the policy that said so

@@ -9,7 +9,7 @@ import csv
 import html
 import io
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -87,6 +87,24 @@ async def read(
     return found
 
 
+RESTRICTED: Final = (
+    "This child is, or was, restricted: have the whole report looked at by the Caldicott guardian "
+    "before it is handed out, the rows from before the restriction included; they may tell where "
+    "the child is."
+)
+"""Of a report that has any entry made while the child was restricted."""
+
+
+async def is_restricted(connection: Connection, wanted: Filter) -> bool:
+    """Whether any entry of the whole report, on whichever page, was made while the child was."""
+    return bool(await audit_search.page(connection, replace(wanted, restricted=True), limit=1))
+
+
+def head(*, restricted: bool) -> dict[str, Any]:
+    """What stands at the head of a report as JSON."""
+    return {"restricted": restricted, "notice": RESTRICTED if restricted else None}
+
+
 COLUMNS: Final = (
     "recorded_at",
     "told",
@@ -115,33 +133,40 @@ is); and the place in the chain, by which it can be proven."""
 def report_row(found: Found) -> dict[str, Any]:
     """One disclosure as the report states it. Pure."""
     body = found.body
+    detail = body.get("detail", {})
+    restricted = detail.get("restricted") == "yes" or detail.get("person") == "restricted"
     return {
         **{name: body.get(name) for name in COLUMNS},
         "recorded_at": body["recorded_at"],
         "told": found.chain,
         "what": body.get("flow") or body["kind"],
         "fields": list(body.get("fields", ())),
-        "restricted": "yes" if body.get("detail", {}).get("restricted") == "yes" else "",
+        "restricted": "yes" if restricted else "",
         "place": None if found.seq is None else f"{found.chain} {found.seq}",
         "entry_id": str(found.entry_id),
     }
 
 
-def as_csv(rows: Iterable[dict[str, Any]]) -> str:
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
     """The report as CSV (RFC 4180). A text that a spreadsheet would take for a formula is quoted
-    with an apostrophe.
+    with an apostrophe. CSV has no head: if any row is marked, the others say `report` there.
     """
+    other = "report" if any(row["restricted"] for row in rows) else ""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in rows:
-        writer.writerow([_cell(row[name]) for name in COLUMNS])
+        marked = {**row, "restricted": row["restricted"] or other}
+        writer.writerow([_cell(marked[name]) for name in COLUMNS])
     return text.getvalue()
 
 
 def as_page(rows: Sequence[dict[str, Any]], *, at: datetime) -> str:
     """The report as one HTML page that needs nothing else."""
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in COLUMNS)
+    names = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in COLUMNS)
+    mark = ""
+    if any(row["restricted"] for row in rows):
+        mark = f"<p><strong>{html.escape(RESTRICTED)}</strong></p>"
     lines = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_text(row[name]))}</td>" for name in COLUMNS) + "</tr>"
         for row in rows
@@ -151,10 +176,11 @@ def as_page(rows: Sequence[dict[str, Any]], *, at: datetime) -> str:
         "<title>Subject-access report</title>"
         "<style>body{font:14px sans-serif}td,th{border:1px solid #999;padding:2px 6px;"
         "text-align:left;vertical-align:top}table{border-collapse:collapse}</style>"
-        f"<h1>Who was told of this child</h1><p>{len(rows)} entries of the audit chain, the newest "
+        f"<h1>Who was told of this child</h1>{mark}"
+        f"<p>{len(rows)} entries of the audit chain, the newest "
         f"first, as at {html.escape(at.isoformat(timespec='seconds'))}. Refusals are listed too: "
         "see the column decision.</p>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></html>\n"
+        f"<table><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></html>\n"
     )
 
 

@@ -17,6 +17,7 @@ from halyard import ids, metrics
 from halyard.errors import PermanentError
 from halyard.local_hours import LocalHours
 from halyard.postgres import Connection
+from halyard.same_person import same_person
 from halyard.settings_audit import AuditSettings
 from stores import audit, audit_reviews
 from stores.audit import AuditEntry
@@ -216,6 +217,14 @@ class Reviewer:
     role: str | None = None
     request_id: str | None = None
     token_id: str | None = None
+    entered: bool = False  # `name` decided, `subject` has entered it for them
+
+    def looked(self, review: Review) -> bool:
+        """Whether the access is their own."""
+        if self.subject == review.actor:
+            return True
+        stated = (review.entry or {}).get("actor_name")
+        return self.entered and same_person(self.name or "", review.actor, stated)
 
 
 async def close_review(
@@ -224,7 +233,7 @@ async def close_review(
     reviewer: Reviewer,
     *,
     outcome: str,
-    note: str | None,
+    note: str,
     now: datetime,
     entry_id: uuid.UUID,
     chain: str | None = None,
@@ -245,8 +254,9 @@ async def close_review(
         raise ReviewRefused(
             "review.closed", "The review is closed; what was found stays as it was written."
         )
-    if found.actor == reviewer.subject:
+    if reviewer.looked(found):
         raise ReviewRefused("review.own_access", "Nobody reviews an access of their own.")
+    entered = (("decided_at", "command-line"), ("entered_by", "hub")) if reviewer.entered else ()
     await audit_reviews.close(
         connection, review_id, reviewer=reviewer.subject, outcome=outcome, note=note, at=now
     )
@@ -270,7 +280,7 @@ async def close_review(
                 subject=f"entry:{found.entry_id}",
                 request_id=reviewer.request_id,
                 token_id=reviewer.token_id,
-                detail=(("outcome", outcome), ("review", str(review_id))),
+                detail=(("outcome", outcome), ("review", str(review_id)), *entered),
             )
         ],
     )

@@ -16,6 +16,7 @@ from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import ProcessDied, Service, cancel_all
 from halyard.settings import Settings
+from policies import versions
 from policies.model import load_policies
 from schemas import topics
 from stores import bus_key
@@ -41,6 +42,7 @@ async def run(service: Service, settings: Settings) -> None:
     await pool.open()
     producer = make_producer(settings, client_id=f"halyard-{STAGE}")
     try:
+        await versions.at_start(pool, policies, system_clock())
         await producer.start()
         send = make_send(producer, settings)
         guard = bus_key.guard(pool, keys.bus_id)

@@ -21,6 +21,7 @@ from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import Service
 from halyard.settings import Profile, Settings
+from policies import versions
 from policies.desk import Desk
 from policies.model import load_policies
 from stores import bus_key, outbox
@@ -78,6 +79,7 @@ async def run(service: Service, settings: Settings) -> None:
     await letters_pool.open()
     url = settings.database.url.get_secret_value()
     try:
+        await versions.at_start(pool, desk.policies, system_clock())
         service.spawn(bus_key.watch(bus_key.guard(pool, keys.bus_id)), name="bus-key")
         async with (
             _late_send(settings) as send,

@@ -87,15 +87,22 @@ def to_authority(
 
 
 def to_guardian(
-    look: Recorded, desk: Desk, *, nhs_number: str, traceparent: str, now: datetime
+    look: Recorded,
+    desk: Desk,
+    *,
+    nhs_number: str,
+    restricted: bool,
+    traceparent: str,
+    now: datetime,
 ) -> Disclosed:
     """What the Caldicott guardian of the asker's own organisation is told of a broken glass: what
-    its staff did and why; nothing of what is held, and no authority.
+    its staff did and why; nothing of what is held, and no authority. `restricted`: the person is:
+    the entry alone says so, for who reports on it.
     """
     organisation = look.access.organisation or ""
     endpoint = desk.directory.caldicott_endpoints().get(organisation)
     body = _body(look, desk.directory, nhs_number=nhs_number, hidden=False)
-    return _disclosed(
+    made = _disclosed(
         desk,
         look,
         {**body, "restricted": None, "authority": None, "flagged": None},
@@ -105,6 +112,10 @@ def to_guardian(
         traceparent=traceparent,
         now=now,
     )
+    if not restricted:
+        return made
+    detail = (*made.entry.detail, ("person", "restricted"))
+    return replace(made, entry=replace(made.entry, detail=detail))
 
 
 def _disclosed(

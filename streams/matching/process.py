@@ -8,6 +8,7 @@ from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import Service
 from halyard.settings import Settings
+from policies import versions
 from policies.model import load_policies
 from policies.reach import say_unreached
 from stores import bus_key
@@ -35,6 +36,7 @@ async def run(service: Service, settings: Settings) -> None:
     await pool.open()
     producer = make_producer(settings, client_id=f"halyard-{STAGE}")
     try:
+        await versions.at_start(pool, policies, system_clock())
         await producer.start()
         send = make_send(producer, settings)
         guard = bus_key.guard(pool, keys.bus_id)

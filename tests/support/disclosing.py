@@ -74,7 +74,7 @@ def door(known: Directory) -> Authenticate:
         name = people.get(bearer(attempt) or "")
         if found is None or name is None:
             return found
-        return replace(found, subject=f"user:{name}", person=True)
+        return replace(found, subject=f"user:{name}", name=f"Sam {name.title()}", person=True)
 
     return authenticate
 

@@ -14,6 +14,8 @@ from fhir.resources.R4B.auditevent import AuditEvent
 from typer.testing import CliRunner, Result
 
 from halyard.cli.main import app
+from halyard.errors import PermanentError
+from streams.audit.reviewing import ReviewRefused
 from tests.support.audit import COUNCIL, HOSPITAL, KEY, Chain, entry
 from tests.support.face import KEYS
 
@@ -151,13 +153,59 @@ def test_keys_and_checkpoints_are_handed_over(audit: Commands) -> None:
 
 
 async def test_reviews_are_listed_and_closed(audit: Commands) -> None:
-    """By the operator's own name; an unknown id or outcome is refused."""
-    await audit.chain.append(entry(60, purpose="break-glass"))
+    """On behalf of a person of its organisation; without note or name, by who looked, of an unknown
+    id or with an unknown outcome it is refused.
+    """
+    await audit.chain.append(entry(60, purpose="break-glass", actor_name="Anne Ward"))
     await audit.chain.seal_all()
     listed = audit.json("reviews", "list", "--json")["reviews"]
     (review,) = [one for one in listed if one["rule"] == "break-glass"]
-    done = audit("reviews", "close", review["review_id"], "--outcome", "appropriate")
+    bare = ("reviews", "close", review["review_id"], "--outcome", "appropriate")
+    whose = ("--for", HOSPITAL, "--by")
+    assert audit(*bare, *whose, "The guardian").exit_code == 2
+    assert audit(*bare, *whose, "The guardian", "--note", " ").exit_code == 2
+    word = (*bare, "--note", "looked at the rota")
+    for more in ((), ("--by", "The guardian"), ("--for", COUNCIL, "--by", "The guardian")):
+        told = audit(*word, *more).exception
+        assert isinstance(told, PermanentError)
+        assert f"POST /reviews/accesses/{review['review_id']}" in told.message
+    assert isinstance(audit(*word, *whose, "anne  ward").exception, ReviewRefused)
+    done = audit(*word, *whose, "The guardian")
     assert (done.exit_code, done.stdout) == (0, "closed: appropriate\n")
+    (noted, *_) = audit.json("search", "--chain", HOSPITAL, "--kind", "review", "--json")["entries"]
+    assert (noted["actor_name"], noted["organisation"]) == ("The guardian", HOSPITAL)
+    assert noted["detail"]["entered_by"] == "hub"
     assert audit("reviews", "close", review["review_id"], "--outcome", "fine").exit_code == 2
     unknown = "00000000-0000-0000-0000-000000000000"
-    assert audit("reviews", "close", unknown, "--outcome", "appropriate").exit_code == 1
+    unknown_one = ("reviews", "close", unknown, "--outcome", "appropriate", "--note", "x")
+    assert audit(*unknown_one, *whose, "The guardian").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", "--chain"),
+        ("search", "--chain"),
+        ("report", "--reason", "x", "--chain"),
+        ("checkpoints",),
+    ],
+)
+def test_a_chain_that_there_is_not_is_no_chain_that_is_well(
+    audit: Commands, command: tuple[str, ...]
+) -> None:
+    """Exit code 2, with the chains that there are; case counts."""
+    done = audit(*command, HOSPITAL.lower(), text=f"{NUMBER}\n")
+    assert done.exit_code == 2
+    said = " ".join(done.output.replace("│", " ").split())
+    assert f"no chain {HOSPITAL.lower()}; chains: {COUNCIL}, {HOSPITAL}" in said
+    assert audit(*command, "hub", text=f"{NUMBER}\n").exit_code == 0
+
+
+def test_a_chain_whose_entries_are_gone_is_still_looked_at(audit: Commands) -> None:
+    """The export alone knows it; that is a finding, and no slip of the pen."""
+    audit.chain.as_owner(
+        f"delete from audit_entries where chain = '{COUNCIL}'",
+        f"delete from audit_seals where chain = '{COUNCIL}'",
+        f"delete from audit_checkpoints where chain = '{COUNCIL}'",
+    )
+    assert audit("verify", "--chain", COUNCIL).exit_code == 1

@@ -90,6 +90,10 @@ async def test_an_organisation_reads_its_own_chain_page_by_page(made: Chain) -> 
         about = (await asking.get("/audit", params={"subject": "alert:1"})).json()
         assert [one["seq"] for one in about["entries"]] == [4]
         assert (await asking.get("/audit", params={"after": "x"})).status_code == 422
+        for wrong in ({"kind": "bogus"}, {"flow": "bogus"}, {"actor": "x\0y"}):
+            assert (await asking.get("/audit", params=wrong)).status_code == 422
+        kept = await asking.get("/audit", params={"kind": "access", "flow": "flag-lookup"})
+        assert kept.json()["entries"]
 
 
 async def test_the_chain_is_read_as_fhir_too(made: Chain) -> None:
@@ -113,6 +117,7 @@ async def test_a_subject_access_report_lists_who_was_told(made: Chain) -> None:
             ("user:anne", "permit"),
         ]
         assert first["disclosures"][1]["place"] == f"{HOSPITAL} 2"
+        assert (first["restricted"], first["notice"]) == (False, None)
         again = (await asking.post("/audit/subject-access", json=body)).json()
         own = again["disclosures"][0]
         assert (own["actor"], own["purpose"], own["reason"]) == (
@@ -125,6 +130,12 @@ async def test_a_subject_access_report_lists_who_was_told(made: Chain) -> None:
         assert wrong.status_code == 422
         no_reason = await asking.post("/audit/subject-access", json={"nhs_number": NUMBER})
         assert no_reason.status_code == 422
+        veiled = entry(6, person=KEYS.person(NUMBER), detail=(("person", "restricted"),))
+        await made.append(veiled)
+        whole = (await asking.post("/audit/subject-access", json={**body, "limit": 1})).json()
+        assert [one["restricted"] for one in whole["disclosures"]] == [""]
+        assert whole["restricted"]
+        assert "looked at" in whole["notice"]
     async with client(made, COUNCIL) as asking:
         other = (await asking.post("/audit/subject-access", json=body)).json()
         assert [one["told"] for one in other["disclosures"]] == [COUNCIL]
@@ -141,9 +152,14 @@ async def test_a_review_is_closed_over_http_and_not_by_who_looked(made: Chain) -
             assert (await other.get("/reviews/accesses")).json()["reviews"] == []
             assert (await other.post(path, json=verdict)).status_code == 404
             assert (await own.post(path, json=verdict)).status_code == 403
+        for note in ({}, {"note": " "}):
+            refused = await asking.post(path, json={"outcome": "inappropriate", **note})
+            assert (refused.status_code, "body.note" in refused.text) == (422, True)
         closed = await asking.post(path, json=verdict)
         assert (closed.status_code, closed.json()["outcome"]) == (200, "needs-enquiry")
-        assert (await asking.post(path, json={"outcome": "appropriate"})).status_code == 409
+        assert (
+            await asking.post(path, json={**verdict, "outcome": "appropriate"})
+        ).status_code == 409
         assert (await asking.get("/reviews/accesses")).json()["reviews"] == []
         (listed,) = (await asking.get("/reviews/accesses?closed=true")).json()["reviews"]
         assert listed["reviewer"] == "user:guardian"

@@ -123,7 +123,7 @@ async def test_a_review_of_another_organisation_is_like_none(made: Chain) -> Non
             review.review_id,
             Reviewer(subject="user:x", organisation=COUNCIL),
             outcome="appropriate",
-            note=None,
+            note="Not mine",
             now=NOW,
             entry_id=uuid.uuid4(),
             chain=COUNCIL,

@@ -107,6 +107,7 @@ async def test_a_broken_glass_waits_for_the_guardians_endpoint(
             look(access_id, "break-glass"),
             desk_of(directory),
             nhs_number=NUMBER,
+            restricted=False,
             traceparent=new_traceparent(),
             now=NOW,
         )

@@ -105,7 +105,7 @@ async def test_no_release_sends_a_number_out_of_health_and_care(database: Databa
         assert found == []
 
 
-@pytest.mark.parametrize("named", ["worker", "user:worker"])
+@pytest.mark.parametrize("named", ["worker", "user:worker", "Sam Worker", "  SAM\u00a0 worker"])
 async def test_whoever_shared_it_does_not_release_it_by_the_operators_hand(
     facing: Facing, named: str
 ) -> None:

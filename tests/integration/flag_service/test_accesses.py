@@ -236,6 +236,8 @@ async def test_broken_glass_shows_no_place_of_a_restricted_child(here: World) ->
     )
     assert seen.members["flags"][0]["authority"] is None
     assert len(await here.rows("select from deliveries")) == 1
+    entries = await here.rows("select body from audit_entries")
+    assert [one["body"]["detail"]["person"] for one in entries] == ["restricted"] * 2
 
 
 @pytest.mark.parametrize("caller", [SYSTEM, WORKER])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import uuid
 from typing import Any
 
@@ -118,5 +120,19 @@ def test_a_report_says_who_when_why_and_under_which_rule() -> None:
     assert lines[0].startswith("recorded_at,told,organisation,actor")
     assert "'=1+1" in lines[1]
     page = reading.as_page([row], at=NOW)
+    assert reading.RESTRICTED not in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x" not in page
+
+
+@pytest.mark.parametrize("detail", [("restricted", "yes"), ("person", "restricted")])
+def test_one_row_of_a_restricted_child_marks_the_whole_report(detail: tuple[str, str]) -> None:
+    """Also the rows from before; whichever way the entry says it."""
+    made = [entry(1), entry(2, detail=(detail,))]
+    rows = [
+        reading.report_row(Found(one.entry_id, NOW, HOSPITAL, one.body(), 3, b"h")) for one in made
+    ]
+    assert [row["restricted"] for row in rows] == ["", "yes"]
+    said = csv.DictReader(io.StringIO(reading.as_csv(rows)))
+    assert [row["restricted"] for row in said] == ["report", "yes"]
+    assert reading.RESTRICTED in reading.as_page(rows, at=NOW)

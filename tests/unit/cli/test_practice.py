@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from flag_service.claims import roles_of
 from halyard.cli import practice
 from halyard.errors import ConfigurationError
 from halyard.privacy import load_keys
+from stores.credentials import default_roles
 from stores.directory import load_directory
 
 
@@ -47,6 +49,15 @@ def test_files_of_an_older_version_get_what_is_new_and_keep_what_they_have(tmp_p
     assert first.tokens_file.read_text().startswith(tokens.splitlines()[0])
     assert set(practice.read_tokens(first.tokens_file)) == set(practice.ORGANISATIONS)
     assert "contact" in load_keys(first.secrets_file).webhook
+
+
+def test_a_machines_token_of_the_issuer_has_its_role(tmp_path: Path) -> None:
+    """The practice issuer writes the roles of a registered machine; the directory knows them."""
+    made = practice.prepare(tmp_path, authority_port=1, contact_port=2)
+    directory = load_directory(made.directory_file)
+    for client in directory.clients.values():
+        for role in default_roles(directory.kinds_of(client.organisation)):
+            assert roles_of([role], directory.role_maps, client.organisation) == {role}
 
 
 def test_entries_of_ones_own_are_kept_at_each_start(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_blank_reason_is_a_usage_error(command: str, option: str) -> None:
     """
     found, parameter = _found(command, option)
     context = typer.Context(found)
-    for blank in ("", "   ", "\t", "\u00a0"):
+    for blank in ("", "   ", "\t", "\u00a0", "\u200b"):
         with pytest.raises(typer.BadParameter) as refused:
             parameter.process_value(context, blank)
         assert refused.value.exit_code == 2

@@ -44,3 +44,27 @@ def test_what_cannot_be_read_is_refused_without_being_quoted(character: str) -> 
 def test_whatever_people_write_is_taken(text: str) -> None:
     """Letters of any script, lines and tabs; the ends are stripped."""
     assert Text.model_validate({"text": f"a\n\t{text}b"}).text == f"a\n\t{text}b"
+
+
+@pytest.mark.parametrize(
+    "nothing", ["\u200b", "\u2060\ufe0f\u00ad", "\u200b \u200b", "\u3164", "\u2800"]
+)
+@pytest.mark.parametrize(
+    ("model", "field", "others"),
+    [
+        (FlagsQuery, "reason", {"nhs_number": "9990000018", "purpose": "break-glass"}),
+        (SubjectAccess, "reason", {"nhs_number": "9990000018"}),
+        (Sharing, "reason", {"agency": "SCH01"}),
+        (AccessVerdict, "note", {"outcome": "appropriate"}),
+        (Verdict, "reason", {"decision": "release"}),
+        (Acceptance, "answer", {"by": "Anne"}),
+    ],
+)
+def test_a_reason_in_which_nothing_can_be_seen_is_refused(
+    model: type[Body], field: str, others: dict[str, str], nothing: str
+) -> None:
+    """By its place; whichever body it stands in."""
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate({**others, field: nothing})
+    found = {(error["loc"], error["type"]) for error in refused.value.errors()}
+    assert ((field,), "says_nothing") in found
