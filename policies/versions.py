@@ -13,11 +13,10 @@ from typing import Final
 
 from halyard import telemetry
 from halyard.errors import ConfigurationError, HalyardError
-from halyard.postgres import Connection, Pool, load_queries, transaction
+from halyard.postgres import Connection, Pool, transaction
 from policies.model import Policies, Policy
 from policies.reading import wrong
-
-_SQL = load_queries("stores", "policy_versions.sql")
+from stores import policy_versions
 
 _PATIENCE_SECONDS: Final = 2.0
 
@@ -35,8 +34,7 @@ def digest(policy: Policy) -> bytes:
 
 async def changed(connection: Connection, policies: Policies) -> list[Policy]:
     """Those whose version was first used with another content."""
-    cursor = await connection.execute(_SQL["known"])
-    known = {(row["policy"], row["version"]): row["digest"] for row in await cursor.fetchall()}
+    known = await policy_versions.known(connection)
     return [
         one for one in policies.all if known.get((one.id, one.version), digest(one)) != digest(one)
     ]
@@ -47,12 +45,9 @@ async def keep(connection: Connection, policies: Policies, at: datetime) -> None
 
     Raises `ConfigurationError` for the first that was used with another content.
     """
-    values = [
-        {"policy": one.id, "version": one.version, "digest": digest(one), "at": at}
-        for one in policies.all
-    ]
-    async with connection.cursor() as cursor:
-        await cursor.executemany(_SQL["add"], values)
+    await policy_versions.add(
+        connection, {(one.id, one.version): digest(one) for one in policies.all}, at
+    )
     refuse(policies, await changed(connection, policies))
 
 

@@ -43,6 +43,6 @@ def test_a_service_that_does_not_start_is_told_to_the_worker(
         blocked = tmp_path / "file"
         blocked.write_text("")
         with pytest.raises(RuntimeError, match="keeper"):
-            services.database(lambda: blocked / "below")
+            services.kafka(lambda: blocked / "below")
     finally:
         keeper.stop()
