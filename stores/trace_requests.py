@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from psycopg.types.json import Jsonb
 
@@ -20,14 +20,22 @@ from schemas.events import PersonClaim
 _SQL = load_queries("stores", "trace_requests.sql")
 
 TraceKind = Literal["get", "search"]
+TracePurpose = Literal["claims", "recheck", "resolution", "batch"]
+"""For what PDS is asked: events that wait; a person known already, of whom PDS may know more; a
+worklist entry that a person resolved; a record of somebody's batch."""
+
+LEAST_URGENT: Final = 6
+"""Priority of batches: what arrivals, deaths and flags leave of the ration."""
 _CLAIM_FIELDS = ("nhs_number", "family", "birth_date", "gender", "postcode")
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """One question to PDS. `priority`: 1 (agrees in part with a flagged person) to 5.
+    """One question to PDS. `priority`: 1 (agrees in part with a flagged person) to `LEAST_URGENT`.
 
     `token` names the lock that guards it: of the number (get) or family and birth date (search).
+    `purpose` says who is told the answer (`streams.tracer.process`). `answered`: queries of a
+    search that need not be made again, as `connectors.pds.search` writes them.
     """
 
     trace_id: uuid.UUID
@@ -40,6 +48,8 @@ class TraceRequest:
     request_ids: tuple[uuid.UUID, ...]
     state: str = "queued"
     attempts: int = 0
+    purpose: TracePurpose = "claims"
+    answered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +221,7 @@ def _row(request: TraceRequest) -> dict[str, Any]:
         "claim": Jsonb(claim),
         "organisation": request.organisation,
         "request_ids": list(request.request_ids),
+        "purpose": request.purpose,
     }
 
 
@@ -223,5 +234,6 @@ def _request(row: dict[str, Any]) -> TraceRequest:
             **row,
             "claim": PersonClaim(**claim, given=given, other_numbers=others),
             "request_ids": tuple(row["request_ids"]),
+            "answered": tuple(row["answered"]),
         }
     )

@@ -1,16 +1,17 @@
 -- name: load
-select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts
+select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts, purpose, answered
 from trace_requests
 where trace_id = any(%(ids)s::uuid[])
 union
-select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts
+select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts, purpose, answered
 from trace_requests
 where fingerprint = any(%(fingerprints)s::text[]) and state in ('queued', 'leased')
 
 -- name: add
-insert into trace_requests (trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids)
+insert into trace_requests (trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids,
+    purpose)
 values (%(trace_id)s, %(fingerprint)s, %(token)s, %(kind)s, %(priority)s, %(claim)s, %(organisation)s,
-    %(request_ids)s)
+    %(request_ids)s, %(purpose)s)
 
 -- name: raise
 update trace_requests set priority = given.priority
@@ -39,7 +40,7 @@ update trace_requests set state = 'leased', attempts = attempts + 1,
 from chosen
 where trace_requests.trace_id = chosen.trace_id
 returning trace_requests.trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids,
-    state, attempts
+    state, attempts, purpose, answered
 
 -- name: again
 update trace_requests set state = 'queued', lease_until = null,
@@ -55,7 +56,7 @@ update trace_requests set lease_until = now() + make_interval(secs => %(lease_se
 where trace_id = %(trace_id)s and state = 'leased' and attempts = %(attempts)s
 
 -- name: hold
-select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts
+select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts, purpose, answered
 from trace_requests where trace_id = %(trace_id)s and state = 'leased'
 for update
 

@@ -35,7 +35,7 @@ async def retention(
 async def gauges(connection: Connection) -> None:
     """How much waits, and how long the oldest worklist entry has."""
     waiting = await trace_requests.waiting(connection)
-    for priority in range(1, 6):
+    for priority in range(1, trace_requests.LEAST_URGENT + 1):
         metrics.gauge("halyard_trace_waiting", waiting.get(priority, 0), priority=str(priority))
     metrics.gauge("halyard_worklist_oldest_seconds", await worklist.oldest_seconds(connection))
 

@@ -15,11 +15,12 @@ from halyard.service import ProcessDied, Service
 from halyard.settings import Settings
 from stores import bus_key
 from stores.directory import load_directory
+from stores.trace_requests import TracePurpose
 from streams.identity.changes import limits_of
 from streams.outbox_publisher import make_send, sweep_forever
 from streams.tracer.housekeeping import keep_house
 from streams.tracer.release import Releaser
-from streams.tracer.tracer import Tracer, concurrency_of
+from streams.tracer.tracer import Release, Tracer, concurrency_of
 
 NAME = "tracer"
 
@@ -67,7 +68,9 @@ async def run(service: Service, settings: Settings) -> None:
         send = make_send(producer, settings)
         limits = limits_of(settings, keys, directory)
         releaser = Releaser(pool, limits, send, system_clock)
-        tracer = Tracer(pool, settings.pds, clients.client_for, releaser)
+        # Who is told the answer, by the purpose of the request
+        releases: dict[TracePurpose, Release] = {"claims": releaser.release}
+        tracer = Tracer(pool, settings.pds, clients.client_for, releases)
         window = timedelta(hours=settings.identity.backmatch_hours)
         tracing = asyncio.create_task(tracer.run(service.stopping))
         beside = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import psycopg
@@ -21,9 +21,8 @@ from halyard.errors import HalyardError, TransientError
 from halyard.postgres import Pool, transaction
 from halyard.settings import PdsSettings
 from stores import trace_requests
-from stores.trace_requests import Ration, TraceRequest
+from stores.trace_requests import Ration, TracePurpose, TraceRequest
 from streams.identity.answers import TraceAnswer, answer_of
-from streams.tracer.release import Releaser
 
 POLL_SECONDS: Final = 0.1
 _FAILURES: Final = 3
@@ -35,6 +34,10 @@ log = telemetry.get_logger()
 
 ClientFor = Callable[[str], PdsClient]
 """Gives the client that asks for an organisation (NHSD-End-User-Organisation-ODS)."""
+
+Release = Callable[[TraceRequest, TraceAnswer], Awaitable[bool]]
+"""Carries an answer to who wants it, in one transaction that also ends the request; False if it was
+done or cancelled meanwhile. May raise `TransientError`: the lease then ends by itself."""
 
 
 def ration_of(settings: PdsSettings) -> Ration:
@@ -60,13 +63,13 @@ class Tracer:
         pool: Pool,
         settings: PdsSettings,
         client_for: ClientFor,
-        releaser: Releaser,
+        releases: Mapping[TracePurpose, Release],
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._ration = ration_of(settings)
         self._client_for = client_for
-        self._releaser = releaser
+        self._releases = releases
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -158,7 +161,7 @@ class Tracer:
         elif isinstance(said, Bug):
             said = await self._unreadable(request, said)
         if isinstance(said, TraceAnswer):
-            released = await self._releaser.release(request, said)
+            released = await self._releases[request.purpose](request, said)
             log.info(
                 "trace_answered",
                 trace_id=str(request.trace_id),

@@ -68,7 +68,9 @@ class World:
         """A tracer process's work."""
         limits = limits_of(self.settings, make.KEYS, make.directory())
         releaser = Releaser(self.pool, limits, self.send, self.clock)
-        return Tracer(self.pool, self.settings.pds, lambda _: self._client, releaser)
+        return Tracer(
+            self.pool, self.settings.pds, lambda _: self._client, {"claims": releaser.release}
+        )
 
     def clock(self) -> datetime:
         return self.now

@@ -39,7 +39,9 @@ async def main() -> None:
         end_user_organisation="X26",
         profile="test",
     )
-    await Tracer(pool, settings.pds, lambda _: client, releaser).run(asyncio.Event())
+    await Tracer(pool, settings.pds, lambda _: client, {"claims": releaser.release}).run(
+        asyncio.Event()
+    )
 
 
 if __name__ == "__main__":
