@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from connectors.fhir.flag_projection import NONE_HELD_ADVICE
 from flag_service import lookup
 from flag_service.bodies import Body
 from flag_service.looking import MAX_REASON
@@ -98,7 +99,7 @@ def make_router(settings: Settings, lookups: Lookups) -> APIRouter:
             return _not_checked(seen.members)
         members = seen.members
         if seen.answer == lookup.NONE_HELD:
-            members = {**members, "advice": lookup.ADVICE}
+            members = {**members, "advice": NONE_HELD_ADVICE}
         return Response(orjson.dumps(members), media_type="application/json")
 
     return router

@@ -18,14 +18,14 @@ from halyard.caller import Caller
 from halyard.kafka import Record, cloudevent_headers
 from halyard.problems import HttpProblem
 from halyard.telemetry import new_traceparent
-from policies.desk import HUB, Asked, Desk, masked
+from policies.desk import Asked, Desk, masked
 from policies.purposes import Purpose
 from policies.ruling import Decision, Flow, Ruling
 from schemas import codec
 from schemas.accesses import AccessRecorded
 from schemas.topics import ACCESS_RECORDED
 from stores.accesses import Access, Recorded
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.holdings import Holding
 from stores.outbox import Entry
 from streams.matching.access_notices import to_guardian

@@ -28,13 +28,6 @@ from streams.matching.flags import Standing, day, last_day, standing
 
 FLAGGED: Final = "flagged"
 NONE_HELD: Final = "none-held"
-ADVICE: Final = (
-    "Check in PDS that this is the person's current number: nothing is told under a number that "
-    "PDS has superseded."
-)
-"""Stands with every `NONE_HELD`, whatever the hub knows: said of some numbers alone it would tell
-which are superseded, and so who has a new one.
-"""
 NOT_CHECKED: Final = "could-not-be-checked"
 
 # Authorities send daily (CP-IS); after two days without a file silence means nothing any more

@@ -22,14 +22,13 @@ from halyard.errors import HalyardError
 from halyard.postgres import Pool, scoped
 from halyard.telemetry import get_logger
 from stores import audit
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 
 WRITE_SECONDS: Final = 2.0
 AGAIN: Final = timedelta(minutes=1)
 """So long the same refusal is only counted, once it was written."""
 MOST: Final = 200
 """Different refusals that wait to be written at a time."""
-HUB: Final = "hub"
 
 log = get_logger()
 

@@ -34,7 +34,7 @@ Word = Literal["release", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """Who decides, and why. `organisation`: whose people they are of (`held.HUB`: the operator's);
+    """Who decides, and why. `organisation`: whose people they are of (`HUB`: the operator's);
     nobody decides what another's people must. `detail`: codes that the audit entry has besides.
     """
 
@@ -46,13 +46,15 @@ class Reviewer:
     token_id: str | None = None
     request_id: str | None = None
     detail: tuple[tuple[str, str], ...] = ()
+    entered: bool = False  # `name` decided, `subject` has entered it for them
 
     def shared(self, share: Share) -> bool:
         """Whether it was they who shared it; whose decision another enters has a name alone."""
         if self.subject == share.shared_by:
             return True
-        entered = self.name is not None and self.subject.startswith("cli:")
-        return entered and same_person(self.name or "", share.shared_by, share.shared_by_name)
+        if not self.entered or self.name is None:
+            return False
+        return same_person(self.name, share.shared_by, share.shared_by_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,9 @@ def make_pool(
 
 
 async def _check(connection: Connection) -> None:
-    """Ask PostgreSQL whether the connection lives, if there is a sign that it may not: to one that
-    is idle nothing is sent but why it ends, and its end. A round trip for each transaction else.
+    """Ask PostgreSQL whether the connection lives, if there is a sign that it may not. An idle one
+    is sent nothing but the reason of its end; to ask always would cost each transaction a round
+    trip.
     """
     signs = select.poll()
     signs.register(connection.pgconn.socket, select.POLLIN)

@@ -14,4 +14,5 @@ def same_person(said: str, subject: str, name: str | None) -> bool:
 
 
 def _folded(text: str) -> str:
+    # Not `normalise_name`: in account names a dot or a hyphen tells two people apart
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

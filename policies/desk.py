@@ -23,12 +23,9 @@ from policies import record
 from policies.decision import decide
 from policies.model import Policies, load_policies
 from policies.ruling import Decision, Disclosure, Flow, Ruling
-from stores.audit import AuditEntry, Kind
+from stores.audit import HUB, AuditEntry, Kind
 from stores.directory import Directory
 from stores.sectors import sector_of
-
-HUB: Final = "hub"
-"""The organisation of what a process does by itself."""
 
 _REMEMBERED: Final = 4_096
 

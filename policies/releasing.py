@@ -26,7 +26,7 @@ from policies.register import opt_outs as opt_outs_honoured
 from policies.ruling import Decision, Disclosure, Flow, Ruling
 from stores import audit, releases
 from stores import opt_outs as opt_out_store
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.directory import Directory
 from stores.releases import Candidate, Release, ReleaseFile
 from stores.sectors import Sector, sector_of
@@ -35,7 +35,6 @@ REFUSED: Final = "refused-by-person"
 OPTED_OUT: Final = "opted-out"
 NO_NUMBER: Final = "no-verified-number"  # so nobody can tell whether the person has opted out
 OTHER_POLICY: Final = "other-policy"
-HUB: Final = "hub"
 NO_SUCH: Final = "There is no such release; `halyard register releases` shows them."
 NOTHING: Final[frozenset[str]] = frozenset()
 

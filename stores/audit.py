@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -23,6 +23,9 @@ Kind = Literal["disclosure", "access", "refusal", "review", "administration"]
 somebody was not let through. review: a person looked at an access or decided a disclosure.
 administration: keys, retention, restores, log-ins and their ends."""
 
+HUB: Final = "hub"
+"""Stands for the hub where an organisation is named: as chain, actor's organisation, reviewer."""
+
 SHAPE = 1
 """Version of an entry's body."""
 
@@ -34,7 +37,7 @@ class AuditEntry:
     entry_id: uuid.UUID
     recorded_at: datetime
     kind: Kind
-    chain: str  # organisation (ODS or GSS code) that was told or refused; "hub" for the hub's own
+    chain: str  # organisation (ODS or GSS code) that was told or refused; `HUB` for the hub's own
     actor: str  # who acted: "user:…", "client:…", "process:matching", "cli:…"
     organisation: str  # of the actor
     decision: str  # permit, deny, review

@@ -20,9 +20,6 @@ from stores.mailbox import Letter
 
 _SQL = load_queries("stores", "held.sql")
 
-HUB = "hub"
-"""The reviewer of what belongs to no organisation's people: the hub's operator."""
-
 
 @dataclass(frozen=True, slots=True)
 class HeldLetter:

@@ -22,7 +22,7 @@ from policies.desk import Asked, Desk
 from policies.fields import may_leave
 from policies.ruling import Decision, Flow, Ruling
 from stores import audit, held, mailbox
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.held import HeldLetter
 from stores.mailbox import Letter
 from stores.sectors import sector_of
@@ -47,7 +47,7 @@ class Draft:
 
     letter: Letter
     flow: Flow
-    reviewer: str = held.HUB  # organisation whose people decide, if it is held
+    reviewer: str = HUB  # organisation whose people decide, if it is held
     person: str | None = None  # pseudonym (store key)
     restricted: bool = False
     fields: frozenset[str] | None = None

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.fhir.detail import ODS_ORGANISATION
+from connectors.fhir.parts import HUB as HUB_SYSTEM
 from policies.purposes import HL7, SYSTEM, Purpose
+from stores.audit import HUB
 
 EVENT_TYPE: Final = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 DCM: Final = "http://dicom.nema.org/resources/ontology/DCM"
@@ -25,7 +27,6 @@ BALP_ENTITY: Final = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEnt
 PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 SOURCE_TYPE: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
 
-HUB: Final = "urn:halyard:hub"
 ORGANISATION: Final = "urn:halyard:organisation"
 ACTOR: Final = "urn:halyard:actor"
 ROLE: Final = "urn:halyard:role"
@@ -92,7 +93,7 @@ def audit_event(body: Mapping[str, Any], *, seq: int | None, link: bytes | None)
         "outcomeDesc": f"{what} by rule {body['rule']}",
         "agent": _agents(body, kind),
         "source": {
-            "observer": {"identifier": {"system": HUB, "value": "halyard"}},
+            "observer": {"identifier": {"system": HUB_SYSTEM, "value": "halyard"}},
             "type": [{"system": SOURCE_TYPE, "code": "4", "display": "Application Server"}],
         },
         "entity": _entities(body, seq, link),
@@ -117,8 +118,8 @@ def _purpose(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _organisation(code: str) -> dict[str, Any]:
-    if code == "hub":
-        return {"identifier": {"system": HUB, "value": "halyard"}}
+    if code == HUB:
+        return {"identifier": {"system": HUB_SYSTEM, "value": "halyard"}}
     # a GSS code (E06000001, …) has nine characters, an ODS code fewer
     system = ODS_ORGANISATION if len(code) < 9 else ORGANISATION
     return {"identifier": {"system": system, "value": code}}
@@ -126,7 +127,7 @@ def _organisation(code: str) -> dict[str, Any]:
 
 def _agents(body: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     """Client and server of a look-up, or who released and who received; and who acted."""
-    hub = {"identifier": {"system": HUB, "value": "halyard"}}
+    hub = {"identifier": {"system": HUB_SYSTEM, "value": "halyard"}}
     told = _organisation(body["chain"])
     asking = _organisation(body["organisation"])
     human = str(body["actor"]).startswith(("user:", "cli:"))

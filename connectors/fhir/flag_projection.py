@@ -29,6 +29,14 @@ CODES: Final = frozenset(
 )
 """Spellings of the flag's code that have been published; `FLAG_CODE` is the one we write."""
 
+NONE_HELD_ADVICE: Final = (
+    "Check in PDS that this is the person's current number: nothing is told under a number that "
+    "PDS has superseded."
+)
+"""Stands with every negative answer, whatever the hub knows: said of some numbers alone it would
+tell which are superseded, and so who has a new one.
+"""
+
 FLAG_DETAIL: Final = "http://hl7.org/fhir/StructureDefinition/flag-detail"
 SNOMED: Final = "http://snomed.info/sct"
 PLANS: Final[Mapping[str, tuple[str, str]]] = {
@@ -134,10 +142,8 @@ def _answer_issue(pen: Pen, members: Members) -> Resource:
     )
     words = {
         "flagged": RESTRICTED if hidden else "A plan is held; ask the authorities named with it.",
-        # the same of every number: whether this one is superseded must not be told
         "none-held": "No plan is held by the authorities that are covered, as of the time stated. "
-        "Check in PDS that this is the person's current number: nothing is told under a number "
-        "that PDS has superseded.",
+        + NONE_HELD_ADVICE,
     }.get(answer, "This could not be checked; it says nothing about the child.")
     if died:
         words += " A case says that this person has died."

@@ -28,10 +28,11 @@ from halyard.clock import system_clock
 from halyard.errors import ConfigurationError
 from halyard.privacy import load_keys
 from halyard.settings import Settings
+from stores.audit import HUB
 from stores.audit_search import Cursor, Filter, Found, chains
 from streams.audit import reading
 from streams.audit.export import checkpoint_dir
-from streams.audit.reading import HUB, Reader
+from streams.audit.reading import Reader
 from streams.audit.verify import Verified, Wanted, export_of_chain
 from streams.audit.verify import verify as verify_chain
 

@@ -9,12 +9,13 @@ import typer
 
 from halyard.cli.audit_access import an_id, running_settings, with_connection
 from halyard.cli.output import Exit, Json, line, print_json, table
-from halyard.cli.stated import decider, stated
+from halyard.cli.stated import By, For, both, decider, stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.postgres import Connection
+from stores.audit import HUB
 from stores.audit_reviews import OUTCOMES, Review, lock
-from streams.audit.reading import HUB, Reader
+from streams.audit.reading import Reader
 from streams.audit.reviewing import Reviewer, close_review, read_reviews
 
 app = typer.Typer(help="Accesses that a person looks at.", no_args_is_help=True)
@@ -72,26 +73,15 @@ def close(
     review: Annotated[str, typer.Argument(help="Id of a review.")],
     outcome: Annotated[str, typer.Option(help=f"{', '.join(OUTCOMES)}.")],
     note: Annotated[str, typer.Option(help="Why; kept. No personal data.", callback=stated)],
-    by: Annotated[
-        str | None,
-        typer.Option(help="Needed. Whose finding it is: a name, kept and shown.", callback=stated),
-    ] = None,
-    for_: Annotated[
-        str | None,
-        typer.Option(
-            "--for",
-            help="On behalf of this organisation, whose people close it; with --by, one of them.",
-            callback=stated,
-        ),
-    ] = None,
+    by: By = None,
+    for_: For = None,
     json: Json = False,
 ) -> None:
     """Close a review. Nobody closes one of an access of their own."""
     if outcome not in OUTCOMES:
         raise typer.BadParameter(f"give --outcome as one of {', '.join(OUTCOMES)}")
     review_id = an_id(review)
-    if for_ is not None and by is None:
-        raise typer.BadParameter("give --by with the name of whoever decided, beside --for")
+    both(by, for_)
     done = with_connection(
         running_settings(), lambda each: _closed(each, review_id, outcome, note, by, for_)
     )

@@ -22,7 +22,7 @@ from halyard.secrets_file import changing
 from halyard.settings import Settings
 from schemas.topics import registry
 from stores import audit, bus_key
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.bus_key import Undone
 
 INGRESS: Final = ("halyard-connector-hl7v2", "halyard-serve")
@@ -202,9 +202,9 @@ def administration(
         entry_id=uuid.uuid4(),
         recorded_at=now,
         kind="administration",
-        chain="hub",
+        chain=HUB,
         actor=actor,
-        organisation="hub",
+        organisation=HUB,
         decision="permit",
         rule=rule,
         purpose="administration",

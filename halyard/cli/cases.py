@@ -17,7 +17,7 @@ import typer
 from halyard.cli import case_view
 from halyard.cli.output import Json, line, print_json, table
 from halyard.cli.running import running_system
-from halyard.cli.stated import stated
+from halyard.cli.stated import Name, stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.postgres import Connection, Pool, make_pool, transaction
@@ -35,7 +35,6 @@ T = TypeVar("T")
 app = typer.Typer(help="Cases of child deaths: see them, decide about them.", no_args_is_help=True)
 
 Case = Annotated[str, typer.Argument(help="Id of a case, as `halyard cases list` shows it.")]
-By = Annotated[str, typer.Option(help="Needed. Who decides: a role or work name, kept and shown.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the decision.", callback=stated)]
 Version = Annotated[
     int | None,
@@ -103,7 +102,7 @@ def merge(
     case: Case,
     into: Annotated[str, typer.Argument(help="The case that it counts in from now on.")],
     reason: Reason,
-    by: By = "",
+    by: Name = "",
     version: Version = None,
     into_version: Annotated[
         int | None, typer.Option(min=1, help="The other case's version that you saw.")
@@ -130,7 +129,7 @@ def merge(
 
 @app.command()
 def unmerge(
-    case: Case, reason: Reason, by: By = "", version: Version = None, json: Json = False
+    case: Case, reason: Reason, by: Name = "", version: Version = None, json: Json = False
 ) -> None:
     """A case that was merged counts for itself again."""
     member = _id(case)
@@ -149,7 +148,7 @@ def reject(
     case: Case,
     other: Annotated[str, typer.Argument(help="The case that it was proposed as one with.")],
     reason: Reason,
-    by: By = "",
+    by: Name = "",
     json: Json = False,
 ) -> None:
     """Two cases that are proposed as one death are two."""
@@ -170,7 +169,7 @@ def assign(
     out_of_scope: Annotated[
         bool, typer.Option("--out-of-scope", help="Instead of a panel: not to be reviewed.")
     ] = False,
-    by: By = "",
+    by: Name = "",
     version: Version = None,
     json: Json = False,
 ) -> None:
@@ -193,7 +192,7 @@ def attach(
     report: Annotated[str, typer.Argument(help="Event of a report: `halyard cases reports`.")],
     case: Case,
     reason: Reason,
-    by: By = "",
+    by: Name = "",
     json: Json = False,
 ) -> None:
     """A report is about a case, whatever the hub found: until the next decision about it."""
@@ -211,7 +210,7 @@ def void(
     case: Case,
     reason: Reason,
     undo: Annotated[bool, typer.Option("--undo", help="Take a person's void back.")] = False,
-    by: By = "",
+    by: Name = "",
     version: Version = None,
     json: Json = False,
 ) -> None:
@@ -362,8 +361,6 @@ def _say_cut(shown: int, total: int) -> None:
 def _decide(
     decide: Callable[[Pool, World, Decider], Awaitable[Done]], by: str, reason: str, json: bool
 ) -> None:
-    if not by.strip():
-        raise typer.BadParameter("give --by with a role or work name; it is kept and shown")
     running_system(load_settings().data_dir)
 
     async def work(settings: Settings) -> Done:
@@ -373,7 +370,7 @@ def _decide(
             load_directory(settings.directory_file),
             actor=me(),
         )
-        decider = Decider(by.strip(), reason, system_clock(), uuid.uuid4())
+        decider = Decider(by, reason, system_clock(), uuid.uuid4())
         async with make_pool(settings, name="cases", size=1) as pool:
             return await decide(pool, world, decider)
 

@@ -15,10 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from halyard.cli import opt_outs
-from halyard.cli.opt_outs import By, needed
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.running import running_system
-from halyard.cli.stated import stated
+from halyard.cli.stated import Name, stated
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
 from halyard.postgres import Pool, make_pool, transaction
@@ -57,7 +56,7 @@ def cases(
     out: Annotated[Path | None, typer.Option(help="File to write; a summary beside it.")] = None,
     region: Annotated[str, typer.Option(help="Safe setting: where that stands.")] = "England",
     opt_out_days: Within = 7,
-    by: By = "",
+    by: Name = "",
     json: Json = False,
 ) -> None:
     """Ask for a research extract of cases, and write it if its policy permits it at once.
@@ -65,7 +64,6 @@ def cases(
     A policy that leaves it to a person has it held: a Caldicott guardian decides it (`decide`),
     then it is collected (`collect`). Exits 1 if nothing was written.
     """
-    needed(by)
     try:
         date.fromisoformat(trained)
     except ValueError:
@@ -150,11 +148,10 @@ def decide(
         bool,
         typer.Option("--release/--refuse", help="What is decided; needed.", show_default=False),
     ],
-    by: By = "",
+    by: Name = "",
     json: Json = False,
 ) -> None:
     """A Caldicott guardian, who is not the one that asked, decides a held release."""
-    needed(by)
     release_id = _id(release)
     state: Literal["released", "refused"] = "released" if yes else "refused"
 
@@ -179,11 +176,10 @@ def collect(
         str | None, typer.Option(help="Safe outputs: result of the check of the files.")
     ] = None,
     opt_out_days: Within = 7,
-    by: By = "",
+    by: Name = "",
     json: Json = False,
 ) -> None:
     """Write the files of a release that was released. It is done once."""
-    needed(by)
     release_id = _id(release)
     made = _run(
         lambda pool, office: _collect(pool, office, release_id, out, opt_out_days, output_check), by

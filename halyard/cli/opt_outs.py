@@ -11,6 +11,7 @@ import typer
 from halyard import nhs_number
 from halyard.cli.output import Json, line, print_json
 from halyard.cli.running import running_system
+from halyard.cli.stated import Name
 from halyard.clock import system_clock
 from halyard.postgres import make_pool, transaction
 from halyard.privacy import Keys, load_keys
@@ -21,19 +22,11 @@ app = typer.Typer(help="Who has opted out of other uses.", no_args_is_help=True)
 
 MAX_LIST_BYTES = 200_000_000
 
-By = Annotated[str, typer.Option(help="Needed. Who you are: a role or work name, kept and shown.")]
-
-
-def needed(by: str) -> None:
-    """Raises `typer.BadParameter` if nobody says who they are."""
-    if not by.strip():
-        raise typer.BadParameter("give --by with a role or work name; it is kept and shown")
-
 
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="NHS numbers of all who opted out, one a line.")],
-    by: By = "",
+    by: Name = "",
     amount: Annotated[
         int | None,
         typer.Option(min=0, help="How many they are; needed if the list is empty or much shorter."),
@@ -45,7 +38,6 @@ def import_(
     A list that is empty, or shorter than the last by more than a tenth, is refused unless
     `--amount` states how many people it names.
     """
-    needed(by)
     running_system(load_settings().data_dir)
     settings = load_settings()
     keys = load_keys(settings.security)

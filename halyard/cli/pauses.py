@@ -29,7 +29,9 @@ StageName = Annotated[str, typer.Argument(help=f"One of {', '.join(STAGES)}.")]
 def pause(
     stage: StageName,
     reason: Annotated[str, typer.Option(help="Why; it is shown and kept.", callback=stated)],
-    by: Annotated[str, typer.Option(help="Who; default: your login name.")] = "",
+    by: Annotated[
+        str | None, typer.Option(help="Who; default: your login name.", callback=stated)
+    ] = None,
     json: Json = False,
 ) -> None:
     """Hold a stage: its records wait on Kafka, nothing is lost. Survives restarts."""

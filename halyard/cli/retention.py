@@ -26,7 +26,7 @@ from halyard.postgres import Connection, Pool, make_pool, transaction, translate
 from halyard.settings import Settings, load_settings
 from schemas.topics import registry
 from stores import audit, months, retention
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.months import Month
 from stores.retention import KEPT, MONTHS, ROWS, DataClass
 from streams.audit import retention as audit_retention
@@ -296,9 +296,9 @@ async def _record(
         entry_id=uuid.uuid4(),
         recorded_at=system_clock(),
         kind="administration",
-        chain="hub",
+        chain=HUB,
         actor=me(),
-        organisation="hub",
+        organisation=HUB,
         decision="permit",
         rule="retention",
         purpose="administration",

@@ -12,7 +12,7 @@ import typer
 from flag_service.releasing import Outcome, Reviewer, Word, decide
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
-from halyard.cli.stated import decider, stated
+from halyard.cli.stated import By, For, both, decider, stated
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
@@ -22,6 +22,7 @@ from halyard.settings import Settings, load_settings
 from policies.desk import Desk
 from policies.model import load_policies
 from stores import held
+from stores.audit import HUB
 from stores.directory import load_directory
 from stores.held import Kept
 
@@ -51,18 +52,6 @@ Why = Annotated[
     str,
     typer.Option(
         "--reason", help="Why; kept in the audit chain. No personal data.", callback=stated
-    ),
-]
-By = Annotated[
-    str | None,
-    typer.Option(help="Needed. Whose decision it is: a name, kept and shown.", callback=stated),
-]
-For = Annotated[
-    str | None,
-    typer.Option(
-        "--for",
-        help="On behalf of this organisation, whose people decide; with --by, one of them.",
-        callback=stated,
     ),
 ]
 
@@ -107,8 +96,7 @@ def _decide(
         raise typer.BadParameter(
             "give an id as `halyard reviews disclosures list` shows it"
         ) from None
-    if for_ is not None and by is None:
-        raise typer.BadParameter("give --by with the name of whoever decided, beside --for")
+    both(by, for_)
     running_system(load_settings().data_dir)
     outcome = asyncio.run(_decided(load_settings(), item_id, word, reason, by, for_))
     if outcome is None:
@@ -164,8 +152,8 @@ async def _decided(
         if whose is None:
             return None
         detail = [("decided_at", "command-line")]
-        if whose != held.HUB:
-            detail.append(("entered_by", held.HUB))
+        if whose != HUB:
+            detail.append(("entered_by", HUB))
         reviewer = Reviewer(
             subject=desk.actor,
             reason=reason,
@@ -179,5 +167,6 @@ async def _decided(
                 route=f"/reviews/disclosures/{item_id}",
             ),
             detail=tuple(detail),
+            entered=True,
         )
         return await decide(connection, item_id, word, reviewer, desk, system_clock())

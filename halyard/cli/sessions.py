@@ -14,9 +14,8 @@ from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.postgres import Connection
 from stores import audit, sessions
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.sessions import Session
-from streams.audit.reading import HUB
 
 app = typer.Typer(help="Who is logged in by browser.", no_args_is_help=True)
 

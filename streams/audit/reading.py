@@ -19,8 +19,6 @@ from stores import audit, audit_search
 from stores.audit import AuditEntry
 from stores.audit_search import Cursor, Filter, Found
 
-HUB: Final = "hub"
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:

@@ -17,9 +17,8 @@ from halyard.audit_keys import Signer
 from halyard.errors import PermanentError
 from halyard.postgres import Pool, transaction
 from stores import audit, audit_seals
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.audit_seals import Droppable
-from streams.audit.reading import HUB
 from streams.audit.sealer import Sealer
 
 _EXPORT_SECONDS = 60.0

@@ -20,7 +20,7 @@ from halyard.postgres import Connection
 from halyard.same_person import same_person
 from halyard.settings_audit import AuditSettings
 from stores import audit, audit_reviews
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.audit_reviews import OUTCOMES, Hour, Review
 from stores.audit_seals import Unsealed
 from streams.audit.reading import Reader
@@ -224,7 +224,9 @@ class Reviewer:
         if self.subject == review.actor:
             return True
         stated = (review.entry or {}).get("actor_name")
-        return self.entered and same_person(self.name or "", review.actor, stated)
+        if not self.entered or self.name is None:
+            return False
+        return same_person(self.name, review.actor, stated)
 
 
 async def close_review(
@@ -256,7 +258,7 @@ async def close_review(
         )
     if reviewer.looked(found):
         raise ReviewRefused("review.own_access", "Nobody reviews an access of their own.")
-    entered = (("decided_at", "command-line"), ("entered_by", "hub")) if reviewer.entered else ()
+    entered = (("decided_at", "command-line"), ("entered_by", HUB)) if reviewer.entered else ()
     await audit_reviews.close(
         connection, review_id, reviewer=reviewer.subject, outcome=outcome, note=note, at=now
     )

@@ -33,9 +33,9 @@ from halyard.postgres import Connection, Pool, transaction
 from halyard.settings import Settings
 from halyard.settings_audit import AuditSettings
 from stores import audit_seals
+from stores.audit import HUB
 from stores.audit_seals import Head, Seal, Uncovered, Unsealed
 from streams.audit.export import Exporter
-from streams.audit.reading import HUB
 from streams.audit.reviewing import open_reviews
 
 EXPORT_PAGE = 1_000  # lines

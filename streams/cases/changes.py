@@ -8,7 +8,7 @@ from datetime import datetime
 
 from policies.ruling import Flow
 from schemas.deaths import CaseChanged, CaseContent, CaseState, ReportRequested
-from stores import held
+from stores.audit import HUB
 from stores.directory import Directory
 from stores.mailbox import Letter
 from streams.letters import Draft
@@ -51,7 +51,7 @@ def reviewer(content: CaseContent, directory: Directory) -> str:
     hub's operator.
     """
     panel = directory.panels.get(content.panel or "")
-    return panel.organisation if panel is not None else held.HUB
+    return panel.organisation if panel is not None else HUB
 
 
 def letter_of(

@@ -125,7 +125,7 @@ async def open_ledger(
     return await _books(connection, limits, seeds, rows, known, now=now, new_id=new_id, locks=held)
 
 
-def _with_words(limits: Limits, seeds: Seeds, events: Iterable[bytes | None]) -> Seeds:
+def _with_words(limits: Limits, seeds: Seeds, events: Iterable[bytes]) -> Seeds:
     """With the tokens of what merges said that were read before (`merge_words`)."""
     words = [
         evidence_in(told, keys=limits.keys, profile=limits.profile)

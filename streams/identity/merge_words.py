@@ -36,14 +36,13 @@ def merge_of(event: AttendanceReported) -> Merge | None:
         return None
     if shared_local_id(event.claim.local_id):
         return None
-    message = event.message_at.utc if event.message_at else event.received_at
     return Merge(
         retired_key=retired,
         retired_patient=retired,
         surviving_key=event.source_patient,
         surviving_patient=event.source_patient,
-        recorded_at=event.recorded_at.utc if event.recorded_at else message,
-        message_at=message,
+        recorded_at=recorded(event),
+        message_at=event.message_at.utc if event.message_at else event.received_at,
         event_id=event.event_id,
     )
 

@@ -14,6 +14,7 @@ from halyard import ids
 from policies.desk import Desk
 from policies.purposes import Purpose
 from stores.accesses import ONCE_IN, Notice, Recorded
+from stores.audit import HUB
 from stores.deliveries import UNADDRESSED_CALDICOTT
 from stores.delivery_rows import DeliveryRow
 from stores.directory import Directory
@@ -153,7 +154,7 @@ def _disclosed(
         draft,
         body,
         actor=None if hidden else access.author,
-        organisation="hub" if hidden else access.organisation or "hub",
+        organisation=HUB if hidden else access.organisation or HUB,
     )
     return replace(made, entry=replace(made.entry, subject=f"access:{access.access_id}"))
 

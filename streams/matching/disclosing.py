@@ -13,7 +13,7 @@ from typing import Any, Final
 from halyard import ids
 from policies.desk import Asked, Desk
 from policies.ruling import Decision, Flow
-from stores.audit import AuditEntry
+from stores.audit import HUB, AuditEntry
 from stores.delivery_rows import DeliveryRow
 from streams.matching import payload
 
@@ -46,7 +46,7 @@ def disclosed(
     members: Mapping[str, Any],
     *,
     actor: str | None = None,
-    organisation: str = "hub",
+    organisation: str = HUB,
 ) -> Disclosed:
     """`draft`, which names its recipient, with `members` as its body, as policies say at its time.
     `actor` (of `organisation`) is who causes it, if not this process by itself.

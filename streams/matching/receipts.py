@@ -14,6 +14,7 @@ from policies.desk import Desk
 from schemas import codec
 from schemas.events import AlertReceipt, Rung
 from stores.alerts import AlertRow
+from stores.audit import HUB
 from stores.delivery_rows import DeliveryRow
 from stores.outbox import Entry
 from streams.matching import payload
@@ -91,5 +92,5 @@ def receipt_entries(
         draft,
         payload.receipt_body(receipt, desk.directory),
         actor=actor,
-        organisation="hub" if actor is None else row.authority,
+        organisation=HUB if actor is None else row.authority,
     )

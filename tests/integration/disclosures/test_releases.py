@@ -113,7 +113,7 @@ async def test_whoever_shared_it_does_not_release_it_by_the_operators_hand(
     async with facing() as face:
         await save(face.pool, alert(1))
         item = uuid.UUID(await waiting(face))
-        reviewer = Reviewer("cli:operator", "Looked at", NORTH, name=named)
+        reviewer = Reviewer("cli:operator", "Looked at", NORTH, name=named, entered=True)
         desk = desk_of(disclosing.directory())
         async with scoped(face.pool, NORTH) as connection:
             found = await decide(connection, item, "release", reviewer, desk, disclosing.now())

@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from connectors.fhir.flag_projection import NONE_HELD_ADVICE
 from connectors.local_authority.client import HubRefused
 from flag_service import lookup
 from halyard.postgres import transaction
@@ -118,7 +119,7 @@ async def test_another_person_is_none_held_with_its_coverage(face: Hub) -> None:
     assert found["coverage"][0]["age_seconds"] == 3_600
     assert found["coverage"][0]["unmatched_records"] == 1
     assert found["number"] == "not-known-here"
-    assert found["advice"] == lookup.ADVICE  # constant: that this one is superseded is not told
+    assert found["advice"] == NONE_HELD_ADVICE  # constant: that this one is superseded is not told
 
 
 @pytest.mark.parametrize("hours_ago", [None, 49])
