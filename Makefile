@@ -30,7 +30,7 @@ COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage 
 # Arguments of tests.fuzz.run, as in: make fuzz FUZZ="--target er7 --seconds 60"
 FUZZ :=
 
-.PHONY: help setup lint mypy scan unit check pythons test test-full fuzz demo up bench bench-floods bench-upload bench-cases bench-flag-lookup format clean \
+.PHONY: help setup lint mypy scan unit check pythons test test-full fuzz mutation demo up bench bench-floods bench-upload bench-cases bench-flag-lookup bench-pds bench-identity bench-labelled format clean \
 	compose-demo compose-up compose-down local-docker
 
 help: ## This list
@@ -102,6 +102,12 @@ fuzz: .uv/ready ## 20 minutes or 2 million inputs for each parser (an hour on tw
 	$(UV) sync --quiet --locked --group fuzz --python "$$python"
 	exec nice -n 19 .venv-fuzz/bin/python -m tests.fuzz.run $(FUZZ)
 
+mutation: .uv/ready ## Change the identity and policy decisions one by one: which changes does no test notice? (half an hour)
+	@python=$$(.ci/pythons --first)
+	export UV_PROJECT_ENVIRONMENT=.venv-mutation
+	$(UV) sync --quiet --locked --group mutation --python "$$python"
+	exec nice -n 19 .venv-mutation/bin/python .ci/mutation
+
 demo: setup ## The main jobs in view; exits 0 if every step held
 	@exec $(BIN)/halyard demo
 
@@ -120,8 +126,17 @@ bench-upload: setup ## Measure flag files of 15,000 and 150,000 records (half an
 bench-cases: setup ## Measure notifications of deaths to the NCMD store, 100,000 cases (ten minutes)
 	@exec $(BIN)/python -m bench.cases
 
+bench-pds: setup ## Measure the practice PDS with 100,000 people (half a minute)
+	@exec $(BIN)/python -m bench.pds_memory
+
 bench-flag-lookup: setup ## Measure look-ups on 150,000 flags beside a bare route (five minutes)
 	@exec $(BIN)/python -m bench.flag_lookup
+
+bench-identity: setup ## Measure the identity ladder with 300,000 people, and with PDS at 50 ms (five minutes)
+	@exec $(BIN)/python -m bench.identity
+
+bench-labelled: setup ## Measure who is verified as whom on 3,450 labelled claims (a minute)
+	@exec $(BIN)/python -m bench.labelled
 
 compose-demo: ## The main job in containers; exits 0 if every step held
 	@exec deploy/compose-demo
@@ -141,4 +156,4 @@ format: setup ## Put imports and layout in order
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## Remove what the targets above made here (not the cache of jars, not data)
-	rm -rf .uv .venv .venv-3.* .venv-fuzz .coverage .coverage.* build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .uv .venv .venv-3.* .venv-fuzz .venv-mutation mutants .coverage .coverage.* build .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -14,6 +14,8 @@ from connectors.fhir.router import message_limits
 from connectors.local_authority.intake import Intake
 from connectors.local_authority.router import make_router as uploads_router
 from connectors.local_authority.router import upload_limits
+from connectors.mns.intake import Intake as MnsIntake
+from connectors.mns.router import make_router as mns_router
 from flag_service import (
     access_reviews,
     alerts,
@@ -25,9 +27,13 @@ from flag_service import (
     live,
     matrix,
     me,
+    person_record,
     session_routes,
     shares,
     status,
+    trace_batches,
+    traces,
+    tracing,
     worklist,
 )
 from flag_service.authorising import Authorising
@@ -86,6 +92,7 @@ def create_app(
     desk = open_desk(policies, directory, keys, "process:serve")
     lists = live_lists or Live(pool, desk, clock=clock)
     lookups = Lookups(pool, desk, clock)
+    tracer = tracing.make_tracing(settings, pool, desk, clock, keys)
     app = make_app(
         settings,
         title="Halyard",
@@ -96,11 +103,17 @@ def create_app(
         components=documented.COMPONENTS,
         outspoken=capability.PREFIXES,
         foreign=(*capability.PREFIXES, "/fhir/"),
-        limits={**upload_limits(settings), **message_limits(), **live.stream_limits(lists.pace)},
+        limits={
+            **upload_limits(settings),
+            **trace_batches.trace_limits(settings),
+            **message_limits(),
+            **live.stream_limits(lists.pace),
+        },
         routers=(
             flags.make_router(settings, lookups),  # first: routes are tried in order
             uploads_router(Intake(producer, settings, keys, clock), directory, pool, clock, desk),
             fhir_router(FhirIntake(producer, settings, keys, directory, clock)),
+            mns_router(MnsIntake(producer, settings, keys, clock)),
             mailbox_router(pool, clock),
             fhir_lookups.make_router(settings, lookups, clock),
             live.make_router(
@@ -111,9 +124,14 @@ def create_app(
             ),
             shares.make_router(pool, desk, clock),
             disclosure_reviews.make_router(pool, desk, clock),
-            worklist.make_router(pool, desk, clock),
+            traces.make_router(tracer),
+            trace_batches.make_router(
+                tracer, directory, max_line_bytes=settings.http.max_upload_line_bytes
+            ),
+            worklist.make_router(pool, desk, clock, settings),
             audit.make_router(settings, pool, keys, clock),
             access_reviews.make_router(pool, clock),
+            person_record.make_router(settings, pool, desk, clock),
             me.make_router(directory),
             session_routes.make_router(sessions),
             status.make_router(health or Health({})),

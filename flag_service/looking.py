@@ -143,6 +143,7 @@ def decided(
         accesses=holding.accesses,
         attendances=holding.attendances,
         here=holding.here,
+        inactive=holding.inactive,
     )
     viewer = Viewer(caller.organisation, caller.roles, broken)
     body = lookup.personal(held, known, desk.directory, viewer, now)
@@ -160,7 +161,7 @@ def decided(
         count=False,  # a batch at a time
     )
     if broken and asked.permitted and not caller.person:
-        asked = _of_people_alone(asked)
+        asked = of_people_alone(asked)
     flagged = asked.permitted and body["answer"] == lookup.FLAGGED
     accesses: tuple[Access, ...] = ()
     if flagged:
@@ -228,7 +229,7 @@ def decided(
     return Decided(seen, recorded, audited, event, notice)
 
 
-def _of_people_alone(asked: Asked) -> Asked:
+def of_people_alone(asked: Asked) -> Asked:
     """No policy lets a system break the glass, whatever roles it was given."""
     none: frozenset[str] = frozenset()
     deny = replace(

@@ -29,6 +29,8 @@ from streams.matching.flags import Standing, day, last_day, standing
 FLAGGED: Final = "flagged"
 NONE_HELD: Final = "none-held"
 NOT_CHECKED: Final = "could-not-be-checked"
+NOT_CURRENT: Final = "number-not-current"
+"""Why nothing is said of a number that PDS invalidated: never that no plan is held."""
 
 # Authorities send daily (CP-IS); after two days without a file silence means nothing any more
 STALE_AFTER: Final = timedelta(hours=48)
@@ -61,6 +63,7 @@ class Held:
     accesses: Sequence[Access] = ()  # listed looks at the flag
     attendances: Sequence[Attendance] = ()  # of the last 12 months, the newest first
     here: bool = False  # a visit at the caller's hospital in the last 48 h
+    inactive: bool = False  # PDS invalidated the number
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,8 @@ def personal(
             "accesses": None if looks is None else [_access(one, directory) for one in looks],
             "accesses_rule": "withheld" if looks is None else "shown",
         }
+    if held.inactive:  # nobody can say what is held of whoever it was
+        return {"answer": NOT_CHECKED, "reason": NOT_CURRENT, **common}
     if (wrong := known.wrong) is not None:
         return {"answer": NOT_CHECKED, "reason": wrong, **common}
     return {

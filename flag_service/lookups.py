@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from flag_service import looking, lookup
@@ -200,13 +200,18 @@ class Lookups:
         async with postgres.scoped(self._pool, organisation, persons, pipelined=True) as connection:
             known = await self._known(connection)
             held = await holdings.of_persons(connection, organisation, asks, now)
+            whom = [one.successor or ask.person for one, ask in zip(held, asks, strict=True)]
+            if any(one.successor for one in held):  # what is held stands under the new number
+                await postgres.scope(connection, sorted({*persons, *whom}))
+                asks = [replace(ask, person=one) for ask, one in zip(asks, whom, strict=True)]
+                held = await holdings.of_persons(connection, organisation, asks, now)
             listed: dict[tuple[str, str], bool] = {}
             made: list[Decided] = []
-            for waiting, holding in zip(batch, held, strict=True):
-                author = (waiting.person, waiting.look.caller.subject)
+            for waiting, person, holding in zip(batch, whom, held, strict=True):
+                author = (person, waiting.look.caller.subject)
                 decided = looking.decided(
                     waiting.look,
-                    waiting.person,
+                    person,
                     holding,
                     known,
                     self._desk,

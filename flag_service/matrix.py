@@ -88,6 +88,10 @@ LOOKING_UP: Final = ALERTED | {R.CLINICIAN}
 REVIEWERS: Final = frozenset({R.AUDITOR, R.CALDICOTT_GUARDIAN})
 CORRESPONDENTS: Final = SENDERS | {R.SAFEGUARDING_NURSE, R.SOCIAL_WORKER, R.PANEL_COORDINATOR}
 
+CLERKS: Final = frozenset(
+    {R.RECORDS_OFFICER, R.SOCIAL_WORKER, R.SAFEGUARDING_NURSE, R.PANEL_COORDINATOR}
+)
+
 # each of these decides in lines for people alone
 DECIDING: Final = frozenset(
     {R.SOCIAL_WORKER, R.SAFEGUARDING_NURSE, R.PANEL_COORDINATOR, R.CALDICOTT_GUARDIAN}
@@ -96,6 +100,11 @@ DECIDING: Final = frozenset(
 
 def _look_up(method: str, route: str, purpose: Why = Why.ACCESS) -> Line:
     return Line(method, route, Right.SEE, Scope.PERSON, LOOKING_UP, purpose, organisations=ASKING)
+
+
+def _decision(act: str) -> Line:
+    route = f"/worklist/{{entry_id}}/{act}"
+    return Line("POST", route, Right.ACT, Scope.OWN, CLERKS, Why.REASON, people=True)
 
 
 MATRIX: Final[tuple[Line, ...]] = (
@@ -114,6 +123,18 @@ MATRIX: Final[tuple[Line, ...]] = (
     Line("POST", "/uploads", Right.SEND, Scope.OWN, frozenset({R.LA_SYSTEM})),
     Line("GET", "/uploads/{upload_id}", Right.SEE, Scope.OWN, AUTHORITY),
     _look_up("POST", "/flags/query", Why.PURPOSE),
+    # who a person is, and what one's own organisation calls them
+    _look_up("POST", "/people/record", Why.PURPOSE),
+    Line("GET", "/reports/shared-numbers", Right.LIST, Scope.OWN, ALERTED),
+    # tracing: one person, whose answer only the asker sees; an authority's file
+    _look_up("POST", "/traces", Why.PURPOSE),
+    Line("GET", "/traces/{trace_id}", Right.SEE, Scope.OWN, LOOKING_UP),
+    Line("POST", "/trace-batches", Right.SEND, Scope.OWN, frozenset({R.LA_SYSTEM})),
+    Line("GET", "/trace-batches", Right.LIST, Scope.OWN, AUTHORITY),
+    Line("GET", "/trace-batches/{batch_id}", Right.SEE, Scope.OWN, AUTHORITY),
+    # the numbers of thousands go to the system that sent the file; people see how far it is
+    Line("GET", "/trace-batches/{batch_id}/result", Right.SEE, Scope.OWN, frozenset({R.LA_SYSTEM})),
+    Line("DELETE", "/trace-batches/{batch_id}", Right.ACT, Scope.OWN, frozenset({R.LA_SYSTEM})),
     # the same look-up in shapes of NHS interfaces. By GET it is not for browsers' sessions: a link
     # of another site would look somebody up, and tell the authority, in a person's name
     _look_up("GET", "/patient-flags/FHIR/R4/PatientFlag"),
@@ -141,7 +162,15 @@ MATRIX: Final[tuple[Line, ...]] = (
         Why.REASON,
         people=True,
     ),
-    Line("GET", "/worklist", Right.LIST, Scope.OWN, CORRESPONDENTS),
+    # records that match nobody: whose they are is for people to say, of their own organisation
+    Line("GET", "/worklist", Right.LIST, Scope.OWN, CORRESPONDENTS | {R.RECORDS_OFFICER}),
+    Line("GET", "/worklist/{entry_id}", Right.SEE, Scope.OWN, CLERKS, people=True),
+    Line("POST", "/worklist/{entry_id}/claim", Right.ACT, Scope.OWN, CLERKS, people=True),
+    _decision("resolve"),
+    _decision("reject"),
+    _decision("ask"),
+    _decision("retry"),
+    _decision("undo"),
     # the audit chain of one's own organisation, and accesses that a person reviews
     Line("GET", "/audit", Right.SEE, Scope.OWN, REVIEWERS),
     Line("POST", "/audit/subject-access", Right.SEE, Scope.OWN, REVIEWERS, Why.REASON, people=True),
@@ -149,6 +178,7 @@ MATRIX: Final[tuple[Line, ...]] = (
     Line("POST", "/reviews/accesses/{review_id}", Right.ACT, Scope.OWN, REVIEWERS, people=True),
     # messages and letters
     Line("POST", "/fhir/R4/$process-message", Right.SEND, Scope.OWN, SENDERS),
+    Line("POST", "/mns/events", Right.SEND, Scope.NOBODY, frozenset({R.PDS_RELAY})),
     Line("GET", "/fhir/R4/messages", Right.SEE, Scope.OWN, CORRESPONDENTS),
     Line("GET", "/fhir/R4/messages/{letter_id}", Right.SEE, Scope.OWN, CORRESPONDENTS),
     Line(
@@ -166,7 +196,9 @@ RIGHTS: Final[Mapping[Role, frozenset[Right]]] = {
     R.SAFEGUARDING_NURSE: _WORKS,
     R.LA_SYSTEM: _SYSTEM,
     R.SOCIAL_WORKER: _WORKS,
+    R.RECORDS_OFFICER: _WORKS,
     R.AGENCY_SYSTEM: _SYSTEM,
+    R.PDS_RELAY: frozenset({Right.SEND}),
     R.PANEL_COORDINATOR: _WORKS,
     R.NCMD: _BOTH,
     # who runs the hub reads no record and decides no disclosure; who reviews changes nothing of it

@@ -14,7 +14,10 @@ class Role(StrEnum):
     SAFEGUARDING_NURSE = "safeguarding-nurse"
     LA_SYSTEM = "la-system"
     SOCIAL_WORKER = "social-worker"
+    # a council's data clerk, a hospital's patient administrator: works the worklist, sees no flag
+    RECORDS_OFFICER = "records-officer"
     AGENCY_SYSTEM = "agency-system"  # a school, the police, a practice: notifies, reports, is told
+    PDS_RELAY = "pds-relay"  # hands in word of changes at PDS, and does nothing else
     PANEL_COORDINATOR = "panel-coordinator"
     NCMD = "ncmd"
     OPERATOR = "operator"
@@ -27,6 +30,7 @@ OF_PEOPLE: Final = frozenset(
         Role.CLINICIAN,
         Role.SAFEGUARDING_NURSE,
         Role.SOCIAL_WORKER,
+        Role.RECORDS_OFFICER,
         Role.AUDITOR,
         Role.CALDICOTT_GUARDIAN,
     }

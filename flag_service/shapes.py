@@ -57,12 +57,79 @@ class WorklistView(BaseModel):
     entry_id: UUID
     kind: str
     rule: str
+    words: str | None
     indicator: str
     local_id: str | None
     upload_id: UUID | None
     line: int | None
     opened_at: datetime
     age_seconds: int = Field(ge=0)
+    claimed_by: str | None = Field(description="Who has it in hand now.")
+    claimed_until: datetime | None
+    question: str | None = Field(description="What its sender is asked.")
+    asked_at: datetime | None
+    next_try_at: datetime | None = Field(description="When PDS is asked again by itself.")
+    tries: int = Field(ge=0, description="How often that was done.")
+    ends_at: datetime | None = Field(description="When it ends if nobody resolves it.")
+
+
+class WorklistSent(BaseModel):
+    """Of whom the record is, as the organisation sent it."""
+
+    nhs_number: str | None
+    family: str | None
+    given: list[str]
+    birth_date: str | None
+    gender: str | None
+    plan_type: str | None = Field(default=None, description="Of a flag.")
+
+
+class WorklistCandidate(BaseModel):
+    """A record that PDS named without proof: only whether its fields agree with what was sent."""
+
+    rule: str
+    found_by: Literal["number", "search"]
+    fields: dict[str, str]
+
+
+class WorklistDecision(BaseModel):
+    """What somebody decided, and what came of it."""
+
+    decision_id: UUID
+    action: Literal["resolve", "reject", "ask", "retry", "undo"]
+    code: str | None
+    despite: list[str]
+    scheduled: bool
+    by: str
+    reason: str
+    at: datetime
+    state: Literal["waiting", "asked", "done", "refused"]
+    outcome: str | None
+    words: str | None
+    ended_at: datetime | None
+
+
+class WorklistItem(WorklistView):
+    """One entry."""
+
+    claim: WorklistSent | None
+    candidates: list[WorklistCandidate]
+    closed_at: datetime | None
+    closed_rule: str | None
+    closed_words: str | None
+    ended_by: str | None
+    ended_reason: str | None
+    decisions: list[WorklistDecision]
+
+
+class WorklistDecided(BaseModel):
+    """A decision was taken; what comes of it stands with the entry."""
+
+    entry_id: UUID
+    decision_id: UUID
+    action: Literal["resolve", "reject", "ask", "retry", "undo"]
+    state: Literal["waiting", "asked", "done", "refused"]
+    changed: bool = Field(description="False: the same was decided before.")
 
 
 class WorklistPage(BaseModel):

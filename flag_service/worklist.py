@@ -1,32 +1,97 @@
-"""``GET /worklist``: an organisation's records that match nobody yet, and how long already."""
+"""``/worklist``: an organisation's records that match nobody yet, and what its people do then."""
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 
-from flag_service import cursors
-from flag_service.shapes import WorklistPage
+from flag_service import cursors, worklist_actions, worklist_views
+from flag_service.bodies import Body
+from flag_service.shapes import WorklistDecided, WorklistItem, WorklistPage
+from flag_service.worklist_actions import (
+    FIELDS,
+    QUESTIONS,
+    REJECTIONS,
+    Actor,
+    Done,
+    Wanted,
+    not_known,
+)
 from halyard.caller import Caller as Who
 from halyard.clock import Clock
 from halyard.http import caller
+from halyard.nhs_number import profile_for
 from halyard.postgres import Pool, scoped
 from halyard.problems import responses
-from policies.desk import Desk, of_each
+from halyard.settings import Settings
+from policies.desk import Asked, Desk, of_each
 from policies.refusing import refusal
 from policies.ruling import Flow
-from stores import audit
+from stores import audit, resolutions
 from stores import worklist as store
+from stores.audit import AuditEntry
 from stores.worklist import WorklistEntry
 
 Asking = Annotated[Who, Depends(caller)]
+Reason = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=500,
+        repr=False,
+        description="Why; kept in the audit chain and shown with the entry. No personal data.",
+    ),
+]
 
 
-def make_router(pool: Pool, desk: Desk, clock: Clock) -> APIRouter:
-    """The list of open entries."""
+class Claim(Body):
+    """Take it in hand, or let it go."""
+
+    let_go: bool = False
+
+
+class Resolve(Body):
+    """Whom the record is of. `despite`: the fields that were sent wrong, as you know."""
+
+    nhs_number: str = Field(min_length=10, max_length=20, repr=False)
+    reason: Reason
+    despite: list[FIELDS] = Field(
+        default=[], max_length=5, description="Never both `number` and `birth_date`."
+    )
+
+
+class Reject(Body):
+    """Nobody is to be found for it."""
+
+    because: REJECTIONS
+    reason: Reason
+
+
+class Ask(Body):
+    """What its sender is to say."""
+
+    question: QUESTIONS
+    reason: Reason
+
+
+class Because(Body):
+    """Why."""
+
+    reason: Reason
+
+
+def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> APIRouter:
+    """The list of open entries, one entry, and what is done with it."""
     router = APIRouter()
+    identity, profile = settings.identity, profile_for(settings.profile)
+    acted: dict[int | str, dict[str, Any]] = {
+        202: {"model": WorklistDecided},
+        **responses(403, 404, 409, 422),
+    }
 
     @router.get(
         "/worklist",
@@ -44,26 +109,12 @@ def make_router(pool: Pool, desk: Desk, clock: Clock) -> APIRouter:
         now, organisation = clock(), asking.organisation
         async with scoped(pool, organisation) as connection:
             entries = await store.entries(connection, organisation, after=given, limit=limit)
-            body = {"entries": [_view(one, now) for one in entries]}
+            body = {"entries": [worklist_views.row(one, identity, now) for one in entries]}
             asked, body = desk.masked(Flow.WORKLIST, organisation, body, at=now, roles=asking.roles)
             if entries:
-                told = [
-                    desk.entry(
-                        asked,
-                        at=now,
-                        actor=asking.subject,
-                        organisation=organisation,
-                        actor_name=asking.name,
-                        role=asking.job_role,
-                        token_id=asking.token_id,
-                        request_id=request.state.request_id,
-                        person=person,
-                        subject="worklist",
-                        detail=(("count", str(count)),),
-                    )
-                    for person, count in of_each(one.person for one in entries).items()
-                ]
-                await audit.append(connection, told)
+                await audit.append(
+                    connection, _told(desk, asked, asking, entries, "worklist", request, now)
+                )
         if entries and not asked.permitted:
             raise refusal(asked)
         return {
@@ -74,18 +125,193 @@ def make_router(pool: Pool, desk: Desk, clock: Clock) -> APIRouter:
             "more": len(entries) == limit,
         }
 
+    @router.get(
+        "/worklist/{entry_id}",
+        tags=["worklist"],
+        summary="One entry: what was sent, what PDS's answer had to do with it, what was decided",
+        responses={200: {"model": WorklistItem}, **responses(403, 404, 422)},
+    )
+    async def entry(request: Request, asking: Asking, entry_id: uuid.UUID) -> dict[str, Any]:
+        now, organisation = clock(), asking.organisation
+        async with scoped(pool, organisation) as connection:
+            found = await store.entry(connection, entry_id, organisation=organisation)
+            if found is None:
+                raise not_known()
+            decisions = await resolutions.of_entry(connection, entry_id)
+            body = {"entries": [worklist_views.item(found, decisions, identity, now)]}
+            asked, body = desk.masked(Flow.WORKLIST, organisation, body, at=now, roles=asking.roles)
+            await audit.append(
+                connection,
+                _told(desk, asked, asking, [found], f"worklist:{entry_id}", request, now),
+            )
+        if not asked.permitted:
+            raise refusal(asked)
+        shown: dict[str, Any] = body["entries"][0]
+        return shown
+
+    @router.post(
+        "/worklist/{entry_id}/claim",
+        tags=["worklist"],
+        summary="Take an entry in hand, so that nobody else decides it meanwhile; or let it go",
+        responses={200: {"model": WorklistItem}, **responses(403, 404, 409, 422)},
+    )
+    async def claim(
+        request: Request, asking: Asking, entry_id: uuid.UUID, body: Claim
+    ) -> dict[str, Any]:
+        now = clock()
+        async with scoped(pool, asking.organisation) as connection:
+            done = await worklist_actions.take_in_hand(
+                connection,
+                entry_id,
+                _actor(asking, request),
+                desk,
+                now,
+                minutes=identity.worklist_claim_minutes,
+                let_go=body.let_go,
+            )
+            decisions = await resolutions.of_entry(connection, entry_id)
+        if not done.asked.permitted:
+            raise refusal(done.asked)
+        item = worklist_views.item(done.entry, decisions, identity, now, whole=False)
+        _, told = desk.masked(
+            Flow.WORKLIST,
+            asking.organisation,
+            {"entries": [item]},
+            at=now,
+            roles=asking.roles,
+            count=False,
+        )
+        shown: dict[str, Any] = told["entries"][0]
+        return shown
+
+    async def act(
+        request: Request, asking: Who, entry_id: uuid.UUID, wanted: Wanted
+    ) -> dict[str, Any]:
+        now = clock()
+        async with scoped(pool, asking.organisation) as connection:
+            done = await worklist_actions.decide(
+                connection,
+                entry_id,
+                wanted,
+                _actor(asking, request),
+                desk,
+                now,
+                profile=profile,
+            )
+        return _said(done)
+
+    @router.post(
+        "/worklist/{entry_id}/resolve",
+        tags=["worklist"],
+        summary="Say whose record it is; PDS is asked for the number",
+        status_code=202,
+        responses=acted,
+    )
+    async def resolve(
+        request: Request, asking: Asking, entry_id: uuid.UUID, body: Resolve
+    ) -> dict[str, Any]:
+        despite = tuple(body.despite)
+        wanted = Wanted("resolve", body.reason, number=body.nhs_number, despite=despite)
+        return await act(request, asking, entry_id, wanted)
+
+    @router.post(
+        "/worklist/{entry_id}/reject",
+        tags=["worklist"],
+        summary="Close an entry of which nobody is to be found",
+        status_code=202,
+        responses=acted,
+    )
+    async def reject(
+        request: Request, asking: Asking, entry_id: uuid.UUID, body: Reject
+    ) -> dict[str, Any]:
+        wanted = Wanted("reject", body.reason, code=body.because)
+        return await act(request, asking, entry_id, wanted)
+
+    @router.post(
+        "/worklist/{entry_id}/ask",
+        tags=["worklist"],
+        summary="Ask whoever sent the record",
+        status_code=202,
+        responses=acted,
+    )
+    async def ask(
+        request: Request, asking: Asking, entry_id: uuid.UUID, body: Ask
+    ) -> dict[str, Any]:
+        wanted = Wanted("ask", body.reason, code=body.question)
+        return await act(request, asking, entry_id, wanted)
+
+    @router.post(
+        "/worklist/{entry_id}/retry",
+        tags=["worklist"],
+        summary="Have PDS asked again now",
+        status_code=202,
+        responses=acted,
+    )
+    async def retry(
+        request: Request, asking: Asking, entry_id: uuid.UUID, body: Because
+    ) -> dict[str, Any]:
+        return await act(request, asking, entry_id, Wanted("retry", body.reason))
+
+    @router.post(
+        "/worklist/{entry_id}/undo",
+        tags=["worklist"],
+        summary="Take back a resolution that was wrong",
+        status_code=202,
+        responses=acted,
+    )
+    async def undo(
+        request: Request, asking: Asking, entry_id: uuid.UUID, body: Because
+    ) -> dict[str, Any]:
+        return await act(request, asking, entry_id, Wanted("undo", body.reason))
+
     return router
 
 
-def _view(entry: WorklistEntry, now: datetime) -> dict[str, Any]:
+def _actor(asking: Who, request: Request) -> Actor:
+    return Actor(
+        subject=asking.subject,
+        organisation=asking.organisation,
+        name=asking.name,
+        role=asking.job_role,
+        token_id=asking.token_id,
+        request_id=request.state.request_id,
+    )
+
+
+def _said(done: Done) -> dict[str, Any]:
+    if not done.asked.permitted or done.decision is None:
+        raise refusal(done.asked)
     return {
-        "entry_id": str(entry.entry_id),
-        "kind": entry.event_kind,
-        "rule": entry.rule,
-        "indicator": entry.indicator,
-        "local_id": entry.local_id,
-        "upload_id": str(entry.upload_id) if entry.upload_id else None,
-        "line": entry.line,
-        "opened_at": entry.opened_at.isoformat(),
-        "age_seconds": max(int((now - entry.opened_at).total_seconds()), 0),
+        "entry_id": str(done.entry.entry_id),
+        "decision_id": str(done.decision.resolution_id),
+        "action": done.decision.action,
+        "state": done.decision.state,
+        "changed": done.changed,
     }
+
+
+def _told(
+    desk: Desk,
+    asked: Asked,
+    asking: Who,
+    entries: list[WorklistEntry],
+    subject: str,
+    request: Request,
+    now: datetime,
+) -> list[AuditEntry]:
+    return [
+        desk.entry(
+            asked,
+            at=now,
+            actor=asking.subject,
+            organisation=asking.organisation,
+            actor_name=asking.name,
+            role=asking.job_role,
+            token_id=asking.token_id,
+            request_id=request.state.request_id,
+            person=person,
+            subject=subject,
+            detail=(("count", str(count)),),
+        )
+        for person, count in of_each(one.person for one in entries).items()
+    ]

@@ -32,6 +32,7 @@ POINTS = frozenset(
         "tracer.after_call",
         "tracer.after_commit",
         "tracer.after_produce",
+        "tracer.after_query",
         "dispatcher.after_claim",
         "dispatcher.after_send",
         "dispatcher.after_commit",

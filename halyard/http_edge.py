@@ -40,6 +40,7 @@ AUTHENTICATE_SECONDS: Final = 5.0
 DRAIN_BYTES: Final = 32_000_000
 DRAIN_SECONDS: Final = 3.0
 
+_ID = re.compile(r"(?<=/)[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?=/|$)")
 _CORRELATION = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _SECURITY_HEADERS: Final = (
@@ -109,7 +110,7 @@ class Edge:
             expects_continue=b"expect" in headers,
         )
         progress.body_complete = not progress.has_body
-        limit = self.limits.get((scope["method"], scope["path"]), self.default)
+        limit = limit_of(self.limits, scope["method"], scope["path"]) or self.default
         state = scope.setdefault("state", {})
         state["request_id"] = progress.request_id
         state["traceparent"] = _traceparent(headers)
@@ -243,6 +244,12 @@ class Edge:
             await send(message)
 
         return finished
+
+
+def limit_of(limits: Mapping[tuple[str, str], Limit], method: str, path: str) -> Limit | None:
+    """The limit of a path, in `limits` as it is or with ``{id}`` for each UUID in it."""
+    found = limits.get((method, path))
+    return found or limits.get((method, _ID.sub("{id}", path)))
 
 
 async def _drain(progress: _Progress, receive: Receive) -> None:

@@ -29,8 +29,25 @@ CounterName = Literal[
     "halyard_identity_outcomes_total",
     # messages about deaths told to the cases, by kind (death, report) and NHS number status
     "halyard_identity_deaths_told_total",
-    # calls to PDS, by operation and outcome
+    # calls to PDS, by operation (get, search) and outcome
     "halyard_pds_calls_total",
+    # lines of batches that PDS answered, by kind (file, person) and outcome
+    "halyard_trace_batch_lines_total",
+    # traces of one person asked for, by result (taken, denied, too-many)
+    "halyard_person_traces_total",
+    # access tokens asked for, by result (had, or the rule of the failure)
+    "halyard_pds_token_requests_total",
+    # decisions about worklist entries, by action (resolve, reject, ask, retry, undo, schedule)
+    # and by state: done or refused
+    "halyard_worklist_decisions_total",
+    # entries that ended because nobody resolved them in time, by kind
+    "halyard_worklist_expired_total",
+    # notifications of changes at PDS, by answer (taken, ignored, or HTTP status)
+    "halyard_mns_events_total",
+    # changes of people at PDS that identity took, by kind and whether the hub knows them (yes, no)
+    "halyard_person_changes_total",
+    # people of whom PDS was asked again, by outcome
+    "halyard_number_rechecks_total",
     # alert changes, by change
     "halyard_alert_changes_total",
     # versions of cases, by change
@@ -41,6 +58,8 @@ CounterName = Literal[
     "halyard_access_notices_total",
     # look-ups of flags, by answer
     "halyard_lookups_total",
+    # core demographic records asked for, by answer
+    "halyard_person_records_total",
     # decisions of sharing policies, by flow and decision (permit, deny, review)
     "halyard_disclosures_total",
     # delivery attempts, by kind and result
@@ -94,10 +113,26 @@ GaugeName = Literal[
     "halyard_hl7v2_buffered_bytes",
     # unix time of the last message taken, by feed; at first that of the start
     "halyard_hl7v2_last_message_timestamp_seconds",
+    # share of the ration that is spent now: 1, less after PDS said 429
+    "halyard_pds_pace",
+    # 1 while nothing is asked because PDS does not answer
+    "halyard_pds_breaker_open",
     # trace requests waiting, by priority
     "halyard_trace_waiting",
+    # numbers that PDS invalidated and that are quarantined
+    "halyard_numbers_inactive",
+    # flagged people of whom PDS is due to be asked again, as far as one turn takes them
+    "halyard_reverify_due",
+    # lines of batches that are not answered yet
+    "halyard_trace_batch_lines_waiting",
     # messages about deaths that wait for the one that they follow
     "halyard_case_messages_held",
+    # open worklist entries, by kind and group of their rules
+    "halyard_worklist_open",
+    # age of the oldest of them
+    "halyard_worklist_age_seconds",
+    # those that somebody has in hand, by kind
+    "halyard_worklist_claimed",
     # oldest open worklist entry, seconds
     "halyard_worklist_oldest_seconds",
     # oldest unpublished outbox row, seconds
@@ -158,11 +193,23 @@ _LABELS: dict[str, tuple[str, ...]] = {
     "halyard_identity_outcomes_total": ("outcome", "rule"),
     "halyard_identity_deaths_told_total": ("kind", "indicator"),
     "halyard_pds_calls_total": ("operation", "outcome"),
+    "halyard_trace_batch_lines_total": ("kind", "outcome"),
+    "halyard_person_traces_total": ("result",),
+    "halyard_pds_token_requests_total": ("result",),
+    "halyard_worklist_decisions_total": ("action", "state"),
+    "halyard_worklist_expired_total": ("kind",),
+    "halyard_worklist_open": ("kind", "group"),
+    "halyard_worklist_age_seconds": ("kind", "group"),
+    "halyard_worklist_claimed": ("kind",),
+    "halyard_mns_events_total": ("answer",),
+    "halyard_person_changes_total": ("kind", "known"),
+    "halyard_number_rechecks_total": ("outcome",),
     "halyard_alert_changes_total": ("change",),
     "halyard_case_changes_total": ("change",),
     "halyard_case_messages_total": ("answer",),
     "halyard_access_notices_total": ("result",),
     "halyard_lookups_total": ("answer",),
+    "halyard_person_records_total": ("answer",),
     "halyard_disclosures_total": ("flow", "decision"),
     "halyard_disclosures_held": ("kind",),
     "halyard_disclosures_held_oldest_seconds": ("kind",),

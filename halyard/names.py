@@ -14,22 +14,56 @@ from typing import Final
 # Letters that NFKD leaves whole although people type them plain
 _PLAIN: Final = str.maketrans(
     {"ø": "o", "đ": "d", "ð": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ħ": "h", "ı": "i"}
+    | {"ŧ": "t", "ŋ": "n", "ə": "e", "ĸ": "k", "ƙ": "k", "ɗ": "d", "ɓ": "b", "ƴ": "y", "ɩ": "i"}
+)
+# The other way in which passports and German or Danish keyboards write the same letters
+_WRITTEN_OUT: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
+# Letters of other alphabets that look like a Latin one; both cases, because they differ in which
+_LOOK_LATIN: Final = dict(
+    zip(
+        "АВЕКМНОРСТУХІЈЅ" + "аеорсухіјѕԁһ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "ο",
+        "ABEKMHOPCTYXIJS" + "aeopcyxijsdh" + "ABEZHIKMNOPTYX" + "o",
+        strict=True,
+    )
+)
+_LOOK_CYRILLIC: Final = dict(
+    zip(
+        "ABEKMHOPCTYXIJS" + "aeopcyxijs",
+        "АВЕКМНОРСТУХІЈЅ" + "аеорсухіјѕ",
+        strict=True,
+    )
 )
 _BRACKETED: Final = re.compile(r"[(\[][^)\]]*[)\]]")
+_BETWEEN_PARTS: Final = re.compile(r"[\s\-\u2010-\u2015\u2212/.,&+_\u00b7]+")
 _WORDS: Final = re.compile(r"[^\W\d_]+|\d+")
 _SLASHED: Final = re.compile(r"^\s*(b\s*/\s*o|n\s*/\s*[ak])\b", re.IGNORECASE)
 _POSTCODE: Final = re.compile(r"([A-Z]{1,2}[0-9][A-Z0-9]?)([0-9][A-Z]{2})", re.ASCII)
+_LONGEST_COMPARED: Final = 64
+
+# Parts of family names that very many share: alone they say nothing of whose name it is
+_COMMON_PARTS: Final = frozenset(
+    {"van", "von", "der", "den", "ten", "ter", "del", "della", "di", "da", "dos", "das", "des"}
+    | {"de", "du", "la", "le", "los", "las", "san", "santa", "st", "saint", "the", "ap", "ab"}
+    | {"al", "el", "ul", "ur", "ud", "din", "abd", "abdul", "abu", "bin", "ibn", "bint", "ben"}
+    | {"mac", "mc", "fitz", "singh", "kaur", "bibi", "begum", "khatun", "khatoon", "senior"}
+    | {"junior", "snr", "jnr"}
+)
 
 # A given name that starts with one of these says nothing about which child it is
 _LEADING: Final = frozenset(
     {"baby", "babe", "bb", "infant", "newborn", "neonate", "unborn", "fetus", "foetus"}
     | {"twin", "twins", "triplet", "triplets", "quad"}
+    | {"bby", "bg", "nb", "inf", "mif", "fif"}
 )
+# Whose boy, or a boy of what number: as the first word of several they name nobody either
+_NOUNS: Final = frozenset({"boy", "girl", "son", "daughter", "child", "male", "female"})
 _FILLERS: Final = frozenset(
     {"male", "female", "boy", "girl", "child", "son", "daughter", "of"}
     | {"unknown", "unk", "unnamed", "noname", "nk", "nka", "nn", "none", "x", "xx", "xxx"}
     | {"no", "not", "name", "known", "given", "yet", "one", "two", "three"}
-    | {"first", "second", "third"}
+    | {"first", "second", "third", "forename", "stated", "specified", "unspecified", "un", "named"}
+    | {"notnamed", "notknown", "notstated", "awaiting", "awaited", "tba", "tbc", "fnu", "lnu"}
+    | {"nfn", "anon", "anonymous"}
 )
 
 
@@ -40,6 +74,8 @@ def normalise_name(text: str | None) -> str:
     """
     if not text:
         return ""
+    if text.isascii() and text.isalpha():  # most are: nothing to undo
+        return text.lower()
     return _fold(without_brackets(text))
 
 
@@ -49,15 +85,50 @@ def without_brackets(text: str) -> str:
     return rest if _fold(rest) else text.strip()
 
 
+def name_forms(text: str | None) -> frozenset[str]:
+    """A name normalised, and as it is where umlauts and rings are written out (Müller, Mueller).
+
+    Two names are the same if they share a form. Empty where `normalise_name` is.
+    """
+    if not text:
+        return frozenset()
+    composed = unicodedata.normalize("NFKC", without_brackets(text)).casefold()
+    forms = {normalise_name(text), _fold(composed.translate(_WRITTEN_OUT))}
+    return frozenset(form for form in forms if form)
+
+
 def _fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text).casefold().translate(_PLAIN)
+    decomposed = _one_alphabet(unicodedata.normalize("NFKD", text)).casefold().translate(_PLAIN)
     decomposed = unicodedata.normalize("NFKD", decomposed).casefold()
     kept = [
         letter
         for letter in decomposed
-        if letter.isalnum() or (unicodedata.category(letter)[0] == "M" and not _accent(letter))
+        if (letter.isalnum() and not _apostrophe(letter))
+        or (unicodedata.category(letter)[0] == "M" and not _accent(letter))
     ]
     return "".join(kept)
+
+
+def _one_alphabet(text: str) -> str:
+    """Undo look-alikes: a name of Latin letters with a Cyrillic or Greek one among them, typed on
+    another keyboard or copied, is the Latin name; and the other way round.
+    """
+    others = {letter for letter in text if "\u0370" <= letter <= "\u052f" and letter.isalpha()}
+    if not others:
+        return text
+    latin = {letter for letter in text if letter.isascii() and letter.isalpha()}
+    if not latin:
+        return text
+    if others <= _LOOK_LATIN.keys():
+        return "".join(_LOOK_LATIN.get(letter, letter) for letter in text)
+    if latin <= _LOOK_CYRILLIC.keys():
+        return "".join(_LOOK_CYRILLIC.get(letter, letter) for letter in text)
+    return text
+
+
+def _apostrophe(letter: str) -> bool:
+    """Letters by Unicode, apostrophes by use: ʻ and ʼ in OʼBrien, Hawaiian, Arabic."""
+    return "\u02b0" <= letter <= "\u02ff"
 
 
 def _accent(letter: str) -> bool:
@@ -68,8 +139,37 @@ def name_parts(text: str | None) -> tuple[str, ...]:
     """The normalised parts of a name between spaces and hyphens: ``Smith-Jones`` is two."""
     if not text:
         return ()
-    parts = (normalise_name(part) for part in re.split(r"[\s\-\u2010-\u2015/]+", text))
+    parts = (normalise_name(part) for part in _BETWEEN_PARTS.split(without_brackets(text)))
     return tuple(part for part in parts if part)
+
+
+def telling_parts(text: str | None) -> tuple[str, ...]:
+    """`name_parts` that tell whose name it is: not van, bin, Mc, Kaur; three letters or more."""
+    return tuple(part for part in name_parts(text) if len(part) >= 3 and part not in _COMMON_PARTS)
+
+
+def is_initial(name: str) -> bool:
+    """True for a single letter of a normalised name; an ideograph is a whole name."""
+    return len(name) == 1 and unicodedata.category(name) != "Lo"
+
+
+def slips(one: str, other: str, *, at_most: int) -> int | None:
+    """How many slips of the pen lie between two normalised names; None if more than `at_most`.
+
+    A slip is a letter added, left out or replaced, or two neighbours exchanged. Symmetric.
+    """
+    if max(len(one), len(other)) > _LONGEST_COMPARED or abs(len(one) - len(other)) > at_most:
+        return 0 if one == other else None
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, left in enumerate(one, start=1):
+        here = [row]
+        for column, right in enumerate(other, start=1):
+            cost = min(last[column] + 1, here[column - 1] + 1, last[column - 1] + (left != right))
+            crossed = row > 1 and column > 1 and one[row - 2] == right and left == other[column - 2]
+            here.append(min(cost, before[column - 2] + 1) if crossed else cost)
+        before, last = last, here
+    return last[-1] if last[-1] <= at_most else None
 
 
 def is_placeholder_given(text: str | None) -> bool:
@@ -81,12 +181,21 @@ def is_placeholder_given(text: str | None) -> bool:
     if not text or _SLASHED.match(text):
         return True
     words = _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
-    if not words or words[0] in _LEADING:
+    if not words or words[0] in _LEADING or words[0] in _NOUNS or "of" in words:
+        return True
+    if words[0] in ("b", "t") and words[1:] and words[1].isdecimal():  # B1, T2
+        return True
+    if words[0] == "bo" and words[1:]:  # baby of; alone it is a name
         return True
     glued = words[0].removesuffix("boy").removesuffix("girl").removesuffix("of")
-    return glued in _LEADING or all(
-        word in _FILLERS or word.isdecimal() or word in _LEADING for word in words
-    )
+    if glued in _LEADING or (glued == "b" and glued != words[0]) or _numbered(words[0]):
+        return True
+    return all(word in _FILLERS or word.isdecimal() or word in _LEADING for word in words)
+
+
+def _numbered(word: str) -> bool:
+    """BabyA, TwinB: a letter for which of them."""
+    return len(word) == len(word[:-1]) + 1 and word[:-1] in ("baby", "twin", "triplet")
 
 
 def normalise_postcode(text: str | None) -> str | None:

@@ -179,6 +179,11 @@ async def scoped(
         yield connection
 
 
+async def scope(connection: Connection, persons: Iterable[str]) -> None:
+    """These persons, of a transaction that is `scoped` already."""
+    await connection.execute("select set_config('halyard.persons', %s, true)", (",".join(persons),))
+
+
 @asynccontextmanager
 async def _pipelined(pool: Pool) -> AsyncIterator[Connection]:
     # psycopg's transaction() would wait for its "begin" and "commit", and twice more. What breaks

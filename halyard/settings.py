@@ -32,6 +32,7 @@ from halyard.settings_retention import RetentionSettings
 from halyard.settings_section import Section as _Section
 from halyard.settings_security import SecuritySettings as SecuritySettings
 from halyard.settings_sessions import SessionSettings
+from halyard.settings_tracing import TracingSettings
 
 
 class Profile(StrEnum):
@@ -68,12 +69,37 @@ class PdsSettings(_Section):
     """Personal Demographics Service."""
 
     base_url: str = "http://127.0.0.1:8100/personal-demographics/FHIR/R4"
+    # A fixed access token, for practice alone; production has the four settings below
     token: SecretStr | None = None
+    # Access tokens by a signed JWT (OAuth 2.0, application-restricted): all four, or none
+    token_url: str | None = None
+    api_key: SecretStr | None = None  # of the registered application: iss and sub of the JWT
+    # RSA private key (PEM, or a JWK), mode 0600; the public half is registered under key_id
+    private_key_file: Path | None = None
+    key_id: str | None = Field(default=None, pattern=r"^[!-~]{1,200}$")
+    # ODS code of the hub's own organisation: for whom PDS is asked where whoever is served has none
+    organisation: str | None = Field(default=None, pattern=r"^[0-9A-Z]{3,10}$")
     # PDS default ration is 5 a second per application; raise only if NHS England has
     calls_per_second: float = Field(default=5.0, gt=0)
     timeout_seconds: float = Field(default=10.0, gt=0)
     lease_seconds: float = Field(default=30.0, gt=0)
     breaker_seconds: float = Field(default=5.0, gt=0)
+    # RISK: lower lets a weaker hit of PDS verify a child; its other fields must still agree
+    least_score: float = Field(default=0.80, ge=0.5, le=1)
+    # RISK: as above, for searches by sound; the Department for Education's matcher begins at 0.85
+    least_score_fuzzy: float = Field(default=0.85, ge=0.5, le=1)
+
+    @property
+    def signs(self) -> bool:
+        """Whether access tokens are had by a signed JWT."""
+        return self.token_url is not None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        parts = (self.token_url, self.api_key, self.private_key_file, self.key_id)
+        if any(part is not None for part in parts) and None in parts:
+            raise ValueError("token_url, api_key, private_key_file and key_id belong together")
+        return self
 
 
 class IdentitySettings(_Section):
@@ -82,8 +108,18 @@ class IdentitySettings(_Section):
     verified_for_days: int = 30
     # PDS is asked again about a flagged child on an arrival after so long: it may be restricted now
     flagged_recheck_hours: int = Field(default=24, ge=1)
+    # PDS is asked again about every flagged person, in turn, also without an arrival
+    reverify_flagged_days: int = Field(default=7, ge=1, le=365)
     backmatch_hours: int = 48
     adult_age_years: int = 18
+    # An entry whose answer may change with time is asked again so many hours after it was opened
+    worklist_retry_hours: tuple[float, ...] = (1, 6, 24, 72, 168)
+    # How many of these may be before PDS at a time, of all entries
+    worklist_retries_at_once: int = Field(default=10, ge=1, le=1000)
+    # Flags and deaths that nobody resolved end after so long, and their bodies with them
+    worklist_days: int = Field(default=30, ge=2, le=90)
+    # Who takes an entry in hand has it so long
+    worklist_claim_minutes: int = Field(default=30, ge=1, le=1440)
 
 
 class WorkerSettings(_Section):
@@ -276,12 +312,20 @@ class Settings(BaseSettings):
     ncmd: NcmdSettings = NcmdSettings()
     policies: PolicySettings = PolicySettings()
     retention: RetentionSettings = RetentionSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _fail_closed(self) -> Self:
         if self.profile is Profile.PRODUCTION:
             if self.fault:
                 raise ValueError("HALYARD_FAULT is for tests; unset it in production")
+            if self.pds.token is not None:
+                raise ValueError(
+                    "HALYARD_PDS__TOKEN is for practice; production signs: set "
+                    "HALYARD_PDS__TOKEN_URL, __API_KEY, __PRIVATE_KEY_FILE and __KEY_ID"
+                )
+            if self.pds.token_url and not self.pds.token_url.startswith("https://"):
+                raise ValueError("production asks over TLS: HALYARD_PDS__TOKEN_URL is https://")
             if not self.security.given:
                 raise ValueError(
                     "production needs HALYARD_SECURITY__SECRETS_FILE, or both keys from elsewhere"

@@ -102,6 +102,9 @@ def tells_place(flow: Flow, sector: Sector, name: str) -> bool:
         return _fact_of_place(name)
     if flow is Flow.ACCESS_NOTICE:
         return name in _ASKER
+    if flow is Flow.PERSON_RECORD:
+        # another hospital's number says where somebody was, a pupil number at which school
+        return _under(name, ("other_identifiers",))
     if flow is Flow.FLAG_LOOKUP and sector is not Sector.SOCIAL_CARE:
         return name in _AUTHORITY or _under(name, ("accesses",))
     return False

@@ -52,6 +52,20 @@ KNOWN: Final[Mapping[Flow, frozenset[str]]] = {
     | {"schema", "access_id", "version", "at", "purpose", "break_glass", "unscheduled", "flagged"}
     | {"restricted", "reason", "by.name", "by.job_role", "by.system", "person.nhs_number"}
     | {f"organisation.{name}" for name in ("code", "name", *_CALLBACK)},
+    Flow.NUMBER_CHANGE: frozenset({"letter", "letter.number"}),
+    Flow.TRACE: frozenset({"outcome", "rule", "nhs_number"})
+    | {f"fields.{name}" for name in ("nhs_number", "family", "given", "birth_date", "gender")}
+    | {f"lines.{name}" for name in ("local_id", "outcome", "rule", "nhs_number")},
+    Flow.PERSON_RECORD: frozenset(
+        {"answer", "as_of", "relation", "restricted", "deceased", "birth_date", "gender"}
+        | {"name.family", "name.given", "siblings.local_id"}
+        | {f"number_status.{name}" for name in ("indicator", "verified_at", "basis")}
+        | {
+            f"{tree}.{name}"
+            for tree in ("identifiers", "other_identifiers")
+            for name in ("scheme", "value", "assigner", "organisation", "stated_at")
+        }
+    ),
 }
 """Every field of every body of these flows."""
 

@@ -41,6 +41,10 @@ REQUIRED: Final[Mapping[Flow, frozenset[str]]] = {
     Flow.SHARE: frozenset({"schema", "alert_id", "version", "change", "provisional"}),
     # without these what is withheld could read as "nothing is held"
     Flow.FLAG_LOOKUP: frozenset({"answer", "as_of"}),
+    # a number without its outcome would be taken for verified, whatever it is
+    Flow.TRACE: frozenset({"outcome", "lines.outcome"}),
+    # without `restricted` it would be passed on as anybody's
+    Flow.PERSON_RECORD: frozenset({"answer", "as_of", "restricted"}),
 }
 """Without these a recipient cannot read what it is given, so every recipient is granted them."""
 

@@ -34,10 +34,15 @@ class Flow(StrEnum):
     SHARE = "share"  # of an alert, by the authority, with an agency
     UPLOAD_ANSWER = "upload-answer"
     WORKLIST = "worklist"
+    PERSON_RECORD = "person-record"  # the core demographic record of one person
     CASE_EVENT = "case-event"
     REPORT_REQUEST = "report-request"
     NCMD_SUBMISSION = "ncmd-submission"
     EXTRACT = "extract"
+    TRACE = (
+        "trace"  # whose NHS number it is, to who sent the details: one person, or a file's lines
+    )
+    NUMBER_CHANGE = "number-change"  # a number of the recipient's own record is no longer current
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ import fastavro
 from fastavro.types import Schema
 
 from halyard.errors import ContractError
-from schemas import accesses, deaths, events
+from schemas import accesses, changes, deaths, events
 
-Event = events.Event | deaths.DeathEvent | accesses.AccessRecorded
+Event = events.Event | deaths.DeathEvent | accesses.AccessRecorded | changes.PersonChanged
 
 EVENT_TYPES: dict[str, type[Any]] = {cls.__name__: cls for cls in typing.get_args(Event)}
 NAMESPACE = "uk.halyard"
@@ -211,6 +211,7 @@ __all__ = [
     "EVENT_TYPES",
     "Event",
     "accesses",
+    "changes",
     "deaths",
     "decode",
     "decode_as",

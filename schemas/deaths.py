@@ -11,11 +11,9 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 from schemas.events import Identity, NhsNumberStatus, PersonClaim
-
-NOBODY: Final = PersonClaim()
+from schemas.persons import NOBODY as NOBODY
 
 
 class DeathMessageKind(StrEnum):

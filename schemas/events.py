@@ -14,19 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-
-class NhsNumberStatus(StrEnum):
-    """NHS number status indicator (NHS Data Dictionary; HL7 table 0445 as NSTS01..08)."""
-
-    UNKNOWN = "UNKNOWN"
-    VERIFIED = "S01"  # number present and verified
-    NOT_TRACED = "S02"  # present but not traced
-    TRACE_REQUIRED = "S03"
-    NO_OR_MULTIPLE_MATCH = "S04"  # trace attempted
-    NEEDS_RESOLUTION = "S05"  # number and details conflict
-    IN_PROGRESS = "S06"
-    NOT_PRESENT = "S07"  # and trace not required
-    POSTPONED = "S08"  # baby under six weeks old
+from schemas.persons import NOBODY
+from schemas.persons import Identifier as Identifier
+from schemas.persons import NhsNumberStatus as NhsNumberStatus
+from schemas.persons import PersonClaim as PersonClaim
 
 
 class VisitEventKind(StrEnum):
@@ -114,21 +105,6 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonClaim:
-    """Who the sender says the event is about, as sent (nothing is verified yet)."""
-
-    nhs_number: str | None = field(default=None, repr=False)
-    nhs_number_status: NhsNumberStatus = NhsNumberStatus.UNKNOWN
-    family: str | None = field(default=None, repr=False)
-    given: tuple[str, ...] = field(default=(), repr=False)
-    birth_date: str | None = field(default=None, repr=False)
-    gender: str | None = field(default=None, repr=False)
-    postcode: str | None = field(default=None, repr=False)
-    local_id: str | None = field(default=None, repr=False)
-    other_numbers: tuple[str, ...] = field(default=(), repr=False)  # further usable NHS numbers
-
-
-@dataclass(frozen=True, slots=True)
 class VisitDetail:
     """What is told of a visit, as far as it is known yet."""
 
@@ -165,7 +141,7 @@ class AttendanceReported:
     occurred_at: Moment | None = None  # EVN-6
     message_at: Moment | None = None  # MSH-7
     sequence: int | None = None  # MSH-13
-    claim: PersonClaim = PersonClaim()
+    claim: PersonClaim = NOBODY
     detail: VisitDetail = VisitDetail()
     marks: tuple[str, ...] = ()  # warnings by rule name, without values
     content_type: str = "x-application/hl7-v2+er7"
@@ -262,6 +238,9 @@ class FlagSubmitted:
     file_digest: str | None = None
     refused: int | None = None
     file_format: str | None = None  # "jsonl", "csv"
+    # of a RECORD: the authority's own local ids of the person's siblings, if it says who they are
+    siblings: tuple[str, ...] = field(default=(), repr=False)
+    siblings_stated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ REPORT_VERIFIED = "child-death.report.verified.v1"
 REPORT_REQUESTED = "child-death.report.requested.v1"
 CASE_CHANGED = "child-death.case.changed.v1"
 ACCESS_RECORDED = "safeguarding.access.recorded.v1"
+PERSON_CHANGED = "safeguarding.person.changed.v1"
 CONTROL = "halyard.control.v1"
 
 

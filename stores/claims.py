@@ -96,6 +96,7 @@ class Reach:
     since: datetime
     mothers: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
+    events: frozenset[uuid.UUID] = frozenset()  # these claims, however old
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,19 @@ async def scope(connection: Connection, reach: Reach) -> tuple[list[Touched], fr
         if row["state"] != _MERGED
     ]
     return touched, frozenset(row["key"] for row in rows if row["state"] == _MERGED)
+
+
+async def of_event(connection: Connection, event_id: uuid.UUID) -> ClaimRow | None:
+    """One claim, as it stands at this moment; None if it was forgotten."""
+    cursor = await connection.execute(_SQL["of_event"], {"event_id": event_id})
+    row = await cursor.fetchone()
+    return None if row is None else _claim(row)
+
+
+async def decided_with(connection: Connection, event_id: uuid.UUID) -> frozenset[uuid.UUID]:
+    """Events of the same key that were decided in the same moment, and can be read yet."""
+    cursor = await connection.execute(_SQL["decided_with"], {"event_id": event_id})
+    return frozenset([row["reported_event_id"] for row in await cursor.fetchall()])
 
 
 async def load(connection: Connection, reach: Reach) -> list[ClaimRow]:
@@ -165,6 +179,7 @@ def _parameters(reach: Reach) -> dict[str, Iterable[Any] | datetime | int]:
         "since": reach.since,
         "mothers": sorted(reach.mothers),
         "named": sorted(reach.named),
+        "events": sorted(reach.events),
         "last": LAST_OF_DEATHS,
     }
 

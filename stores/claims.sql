@@ -64,6 +64,9 @@ union all
 where key = any(%(named)s::text[]) and event_kind in ('attendance', 'flag') and state = 'verified' and received_at <= %(since)s
 order by key, person, position desc)
 union all
+select key, visit_id, person, number_token, demographic_token, state from claims
+where reported_event_id = any(%(events)s::uuid[])
+union all
 -- keys that took part in a merge: their family is to be looked at too
 select near.key, null, null, null, null, 'merged'
 from (select key from direct union select unnest(%(keys)s::text[])) as near
@@ -131,6 +134,8 @@ with direct as (
     (select distinct on (key, person) reported_event_id from claims
     where key = any(%(named)s::text[]) and event_kind in ('attendance', 'flag') and state = 'verified' and received_at <= %(since)s
     order by key, person, position desc)
+    union
+    select reported_event_id from claims where reported_event_id = any(%(events)s::uuid[])
 )
 select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
        revision, number_token, demographic_token, received_at, decided_at, traceparent, version, request_id, event
@@ -141,6 +146,16 @@ order by position
 select event from claims
 where key = any(%(keys)s::text[]) and event_kind = 'attendance' and rule = any(%(rules)s::text[])
     and person is null and event is not null and received_at > %(since)s
+
+-- name: of_event
+select reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person, restricted,
+       revision, number_token, demographic_token, received_at, decided_at, traceparent, version, request_id, event
+from claims where reported_event_id = %(event_id)s
+
+-- name: decided_with
+select other.reported_event_id from claims one
+join claims other on other.key = one.key and other.decided_at = one.decided_at and other.event is not null
+where one.reported_event_id = %(event_id)s
 
 -- name: put
 insert into claims (reported_event_id, key, event_kind, visit_id, state, rule, indicator, priority, person,
@@ -169,12 +184,24 @@ on conflict (reported_event_id) do update set
     -- another of the sender's numbers may be chosen; what retention emptied stays empty
     number_token = case when claims.event is not null then excluded.number_token end,
     event = case when claims.event is not null then excluded.event end,
+    demographic_token = case when excluded.event is not null then claims.demographic_token end,
     revision = excluded.revision,
     decided_at = excluded.decided_at
 
 -- name: empty
 update claims set event = null, number_token = null, demographic_token = null
 where event is not null and received_at < %(before)s and state not in ('waiting', 'provisional')
+    -- what a person may still decide: flags and deaths on a worklist, whatever is being decided, and what
+    -- was decided a short while ago and may be taken back
+    and not exists (select from worklist w where w.reported_event_id = claims.reported_event_id
+        and w.closed_at is null and (w.event_kind <> 'attendance' or w.rule = 'resolution-withdrawn'
+            or claims.person is not null -- an alert stands of it: as long as it may be taken back
+            or exists (select from resolutions r
+                where r.entry_id = w.entry_id and r.state in ('waiting', 'asked') and not r.scheduled)))
+    -- with what was decided in the same moment because of it
+    and not (decided_at >= %(before)s and (rule like 'resolved-by-person%%' or state = 'verified'
+        and exists (select from claims r where r.key = claims.key and r.decided_at = claims.decided_at
+            and r.rule like 'resolved-by-person%%')))
 
 -- name: forget
 -- Who is not traced leaves nothing, save that a notification was taken back: its earlier versions may come late

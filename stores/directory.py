@@ -112,6 +112,7 @@ class Authority(Entry):
 
     gss: OrganisationCode
     name: str
+    ods: OrganisationCode | None = None  # in the NHS's directory: PDS is asked in its name
     alert_endpoint: str | None = None
     restricted_endpoint: str | None = None  # the contact registered for restricted children
     message_endpoint: str | None = None  # where FHIR messages about deaths are pushed
@@ -163,6 +164,14 @@ class Directory:
             ("panel", any(one.organisation == code for one in self.panels.values())),
         )
         return tuple(kind for kind, there in found if there)
+
+    def ods_of(self, code: str) -> str | None:
+        """A hospital's or practice's own ODS code, an authority's as stated; else None. None is
+        guessed: 209 is one council's for DfE, another's in the NHS."""
+        if (authority := self.authorities.get(code)) is not None:
+            return authority.ods
+        kind = self.agencies[code].kind if code in self.agencies else ""
+        return code if code in self.hospitals or kind == "general-practice" else None
 
     def arrival_rule(self, feed: Feed) -> ArrivalRule:
         """The rule of `feed`."""

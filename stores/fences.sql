@@ -9,6 +9,14 @@ where c.relnamespace = 'halyard'::regnamespace and c.relkind in ('r', 'p', 'v', 
         or has_table_privilege(%(role)s::text, c.oid, 'delete, truncate'))
 order by 1
 
+-- name: unbarred
+-- Views that narrow themselves, but let a function of the caller's see the rows before
+select c.relname as name
+from pg_class c
+where c.relnamespace = 'halyard'::regnamespace and c.relkind = 'v' and starts_with(c.relname, 'own_')
+    and not coalesce('security_barrier=true' = any(c.reloptions), false)
+order by 1
+
 -- name: undecided
 -- Policies that hold for the role and let every row through; what it may add counts where nothing says
 -- what it may see

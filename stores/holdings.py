@@ -62,6 +62,8 @@ class Holding:
     # of 12 months, the newest first; not those `here`; none of a restricted person
     attendances: tuple[Attendance, ...]
     here: bool  # a visit at the asker's hospital in the last 48 h
+    successor: str | None = None  # whom the number stands for, if PDS superseded it
+    inactive: bool = False  # PDS invalidated the number
 
 
 async def of_persons(
@@ -102,6 +104,8 @@ def _holding(row: dict[str, Any]) -> Holding:
             for hospital, department, at in orjson.loads(row["attendances"])
         ),
         here=row["here"],
+        successor=row["successor"],
+        inactive=row["inactive"],
     )
 
 

@@ -10,6 +10,8 @@ select wanted.person,
             order by f.authority, f.plan_type, f.start_date)
         from flags f where f.person = wanted.person), '[]')::text as flags,
     i.person is not null as number_known,
+    (select s.successor from number_successors s where s.person = wanted.person) as successor,
+    exists (select from inactive_numbers n where n.person = wanted.person) as inactive,
     known.restricted,
     (select min(n.noted_at) from death_notes n
      where n.person = wanted.person and n.withdrawn_at is null) as death_noted,

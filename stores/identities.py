@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from halyard.postgres import Connection, load_queries
+from halyard.postgres import Connection, load_queries, one
 
 _SQL = load_queries("stores", "identities.sql")
 
@@ -38,12 +38,16 @@ class KnownPerson:
     keep_until: datetime
     flagged: bool = False
     flagged_at: datetime | None = None
+    # pseudonyms of numbers that PDS superseded by this one: who still sends one means this person
+    former: tuple[str, ...] = ()
 
 
 async def known(
     connection: Connection, *, persons: Iterable[str], demographics: Iterable[str]
 ) -> list[KnownPerson]:
-    """The people of these pseudonyms, and flagged people with one of these tokens."""
+    """The people of these pseudonyms (also of a superseded number's), and flagged people with one
+    of these tokens.
+    """
     cursor = await connection.execute(
         _SQL["known"], {"persons": sorted(set(persons)), "demographics": sorted(set(demographics))}
     )
@@ -72,6 +76,21 @@ async def put(connection: Connection, people: Sequence[KnownPerson]) -> None:
         rows = orjson.dumps([_columns(one) for one in people]).decode()
         for query in ("put", "drop_tokens", "put_tokens"):
             await connection.execute(_SQL[query], {"rows": rows})
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many people the index holds, and how many of them without a reason it may have."""
+
+    people: int
+    without_reason: int
+
+
+async def held(connection: Connection, *, now: datetime) -> Held:
+    """Counts who is known, and who is without a plan within its 365 days, a visit or death within
+    48 hours (an hour more is given) or an open case.
+    """
+    return Held(**one(await (await connection.execute(_SQL["held"], {"now": now})).fetchone()))
 
 
 async def purge(connection: Connection, *, now: datetime) -> int:
@@ -109,7 +128,11 @@ def _columns(one: KnownPerson) -> dict[str, Any]:
 def _person(row: dict[str, Any]) -> KnownPerson:
     names = row.pop("names")
     return KnownPerson(
-        **{**row, "demographic_tokens": tuple(row["demographic_tokens"])},
+        **{
+            **row,
+            "demographic_tokens": tuple(row["demographic_tokens"]),
+            "former": tuple(row["former"]),
+        },
         family=names["family"],
         given=tuple(names["given"]),
         other_families=tuple(names["other_families"]),

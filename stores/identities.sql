@@ -1,18 +1,22 @@
 -- name: known
 select person, nhs_number, names, birth_date, gender, postcode, restricted, deceased,
-       demographic_tokens, verified_at, flagged, flagged_at, keep_until
+       demographic_tokens, verified_at, flagged, flagged_at, keep_until,
+       array(select old.person from number_successors old where old.successor = identities.person) as former
 from identities
-where person = any(%(persons)s::text[])
+where person = any(%(persons)s::text[]
+    || array(select old.successor from number_successors old where old.person = any(%(persons)s::text[])))
 union
 select person, nhs_number, names, birth_date, gender, postcode, restricted, deceased,
-       demographic_tokens, verified_at, flagged, flagged_at, keep_until
+       demographic_tokens, verified_at, flagged, flagged_at, keep_until,
+       array(select old.person from number_successors old where old.successor = identities.person) as former
 from identities
 where flagged and person in
     (select person from identity_demographics where token = any(%(demographics)s::text[]))
 order by person
 
 -- name: tokens
-select person, demographic_tokens from identities where person = any(%(persons)s::text[])
+select person, demographic_tokens from identities where person = any(%(persons)s::text[]
+    || array(select old.successor from number_successors old where old.person = any(%(persons)s::text[])))
 union
 select person, demographic_tokens from identities
 where flagged and person in
@@ -59,7 +63,7 @@ on conflict do nothing
 
 -- name: unflag_ended
 -- A plan is shown for a year after its end; what matching has not folded yet is left alone
-update identities as known set flagged = false, keep_until = %(now)s::timestamptz + interval '48 hours'
+update identities as known set flagged = false, keep_until = %(now)s::timestamptz
 where flagged and flagged_at < %(now)s::timestamptz - interval '1 day'
     and exists (select from flag_events where flag_events.person = known.person)
     and not exists (select from flags where flags.person = known.person
@@ -67,7 +71,33 @@ where flagged and flagged_at < %(now)s::timestamptz - interval '1 day'
 
 -- name: purge
 delete from identities as known
-where keep_until < %(now)s::timestamptz
+where keep_until <= %(now)s::timestamptz
     and not exists (select from claims where claims.person = known.person and claims.state = 'provisional')
+    and not exists (select from claims where claims.person = known.person and claims.state = 'verified'
+        and claims.event_kind <> 'flag' and claims.received_at > %(now)s::timestamptz - interval '48 hours')
+    -- what a person resolved lately may be taken back, and what stands of an unresolved claim too
+    and not exists (select from claims where claims.person = known.person and claims.event is not null
+        and (claims.state = 'unresolved' or claims.rule like 'resolved-by-person%%'
+            and claims.decided_at > %(now)s::timestamptz - interval '48 hours'))
     -- who has a case is known as long as it is open: later messages about the death are told of them
     and not exists (select from cases where cases.person = known.person and cases.state = 'OPEN')
+
+-- name: held
+-- How many people are known, and how many of them for no reason that the index may have. An hour
+-- more is given to visits (a person is not written anew for each event of one), and to purging
+select count(*) as people, count(*) filter (where
+    not exists (select from claims where claims.person = known.person and claims.state = 'provisional')
+    and not exists (select from claims where claims.person = known.person and claims.state = 'verified'
+        and claims.event_kind <> 'flag' and claims.received_at > %(now)s::timestamptz - interval '49 hours')
+    -- resolved lately by a person, or standing of an unresolved claim: it may be taken back
+    and not exists (select from claims where claims.person = known.person and claims.event is not null
+        and (claims.state = 'unresolved' or claims.rule like 'resolved-by-person%%'
+            and claims.decided_at > %(now)s::timestamptz - interval '49 hours'))
+    and not exists (select from flags where flags.person = known.person
+        and (flags.end_date is null or flags.end_date >= (%(now)s::timestamptz - interval '365 days 1 hour')::date))
+    -- a plan that matching has not folded yet
+    and not (flagged and (flagged_at > %(now)s::timestamptz - interval '25 hours'
+        or not exists (select from flag_events where flag_events.person = known.person)))
+    and not exists (select from cases where cases.person = known.person and cases.state = 'OPEN')
+) as without_reason
+from identities as known

@@ -87,7 +87,27 @@ ROWS: Final = (
         30,
         "an authority fetches its answers late",
     ),
-    DataClass("worklist", "closed entries of worklists", 400, 30, "their ends are looked up"),
+    DataClass(
+        "trace-results",
+        "details and results of files that were traced; counts stay",
+        30,
+        1,
+        "an authority fetches its result late, and answers to trace files take days",
+    ),
+    DataClass(
+        "trace-batches",
+        "what was traced for whom, without anybody in it",
+        400,
+        30,
+        "how many of an authority's children were matched is asked before it goes live",
+    ),
+    DataClass(
+        "worklist",
+        "closed entries of worklists, with what was decided about them",
+        400,
+        30,
+        "their ends are looked up",
+    ),
     DataClass(
         "access-notices",
         "which look was told to which authority",

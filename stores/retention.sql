@@ -271,3 +271,31 @@ join pg_class child on child.oid = inhrelid
 join pg_class parent on parent.oid = inhparent
 where parent.relname = any(%(tables)s::text[]) and parent.relnamespace = 'halyard'::regnamespace
 order by 2, 1
+
+-- name: trace_results_count
+select count(*) as due, min(done_at) as oldest from trace_batches
+where done_at < %(before)s and emptied_at is null and state = 'done'
+
+-- name: trace_results_due
+select batch_id::text as key from trace_batches
+where done_at < %(before)s and emptied_at is null and state = 'done'
+order by done_at limit %(limit)s
+
+-- name: trace_results_drop
+-- Told nobody from now on; the tracer clears the lines, page by page (stores/trace_work.sql)
+update trace_batches set emptied_at = now(), reason = null
+where batch_id = any(%(keys)s::uuid[]) and done_at < %(before)s and emptied_at is null and state = 'done'
+
+-- name: trace_batches_count
+select count(*) as due, min(made_at) as oldest from trace_batches
+where made_at < %(before)s and cleared and state <> 'dropped'
+
+-- name: trace_batches_due
+select batch_id::text as key from trace_batches
+where made_at < %(before)s and cleared and state <> 'dropped'
+order by made_at limit %(limit)s
+
+-- name: trace_batches_drop
+-- Not there from now on; the tracer removes it with its lines, page by page
+update trace_batches set state = 'dropped'
+where batch_id = any(%(keys)s::uuid[]) and made_at < %(before)s and cleared and state <> 'dropped'

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from psycopg.types.json import Jsonb
 
@@ -56,14 +56,30 @@ class TraceRequest:
 class Ration:
     """The budget: calls a second for all tracers, how many may come at once, and the breaker.
 
-    After `failures` calls in a row without an answer nothing is asked for `breaker_seconds`; then
-    one request goes to see.
+    `per_second` and `burst` are such that no second has more calls than the budget (`of`). After
+    `failures` calls in a row without an answer nothing is asked for `breaker_seconds`; then one
+    request goes to see.
     """
 
     per_second: float
     burst: float
     failures: int
     breaker_seconds: float
+
+    @classmethod
+    def of(cls, calls_per_second: float, *, failures: int, breaker_seconds: float) -> Self:
+        """A tenth of a second's calls at once (at least one), and the rest as time goes by: in no
+        second more than `calls_per_second`.
+        """
+        burst = max(1.0, calls_per_second / 10)
+        return cls(calls_per_second + 1 - burst, burst, failures, breaker_seconds)
+
+
+SLOWEST_PACE: Final = 1 / 16
+"""The share of the ration below which a 429 slows nobody further: then it counts as no answer."""
+
+_RECOVERY_A_SECOND: Final = 0.05
+"""How much of the pace comes back in a second in which the whole ration is answered."""
 
 
 async def load(
@@ -134,10 +150,16 @@ async def take_token(pool: Pool, ration: Ration) -> bool:
         return True
 
 
-async def again(pool: Pool, trace_id: uuid.UUID, *, seconds: float) -> None:
-    """Ask again after `seconds`, with the same request ids."""
+async def again(
+    pool: Pool, trace_id: uuid.UUID, *, seconds: float, attempts: int | None = None
+) -> None:
+    """Ask again after `seconds`, with the same request ids; if `attempts` are stated, only if the
+    lease is still that one.
+    """
     async with transaction(pool) as connection:
-        await connection.execute(_SQL["again"], {"trace_id": trace_id, "seconds": seconds})
+        await connection.execute(
+            _SQL["again"], {"trace_id": trace_id, "seconds": seconds, "attempts": attempts}
+        )
 
 
 async def renew(pool: Pool, request: TraceRequest, *, lease_seconds: float) -> bool:
@@ -174,15 +196,69 @@ async def failed(pool: Pool, ration: Ration, *, at_once: bool) -> None:
         )
 
 
-async def answered(connection: Connection) -> None:
-    """PDS answered: the breaker closes."""
-    await connection.execute(_SQL["answered"])
+async def slower(pool: Pool, ration: Ration, *, pause_seconds: float) -> float:
+    """PDS said 429: nobody asks for `pause_seconds`, then all half as often; gives the pace.
+
+    At `SLOWEST_PACE` it counts as a call without an answer.
+    """
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(
+            _SQL["slower"],
+            {
+                "floor": SLOWEST_PACE,
+                "limit": ration.failures,
+                "seconds": ration.breaker_seconds,
+                "pause": pause_seconds,
+            },
+        )
+        return float(one(await cursor.fetchone())["pace"])
 
 
-async def hold(connection: Connection, trace_id: uuid.UUID) -> TraceRequest | None:
-    """A request that is still leased, locked; None if it was done or cancelled meanwhile."""
-    row = await (await connection.execute(_SQL["hold"], {"trace_id": trace_id})).fetchone()
+async def answered(connection: Connection, ration: Ration, *, calls: int = 1) -> None:
+    """PDS answered so many calls: the breaker closes, the pace grows."""
+    step = calls * _RECOVERY_A_SECOND / ration.per_second
+    await connection.execute(_SQL["answered"], {"step": step})
+
+
+async def progress(pool: Pool, request: TraceRequest, text: str) -> bool:
+    """A query of a search need not be made again; False if the lease is another's by now."""
+    async with transaction(pool) as connection:
+        cursor = await connection.execute(
+            _SQL["progress"],
+            {"trace_id": request.trace_id, "attempts": request.attempts, "text": text},
+        )
+        return cursor.rowcount == 1
+
+
+async def pace(connection: Connection) -> tuple[float, bool]:
+    """The share of the ration that is spent now, and whether the breaker is open."""
+    row = one(await (await connection.execute(_SQL["ration"])).fetchone())
+    return float(row["pace"]), bool(row["open"])
+
+
+async def hold(connection: Connection, request: TraceRequest) -> TraceRequest | None:
+    """A request whose lease is still that of `request`, locked; None if it was done or cancelled
+    meanwhile, or is another's: its answer is newer.
+    """
+    values = {"trace_id": request.trace_id, "attempts": request.attempts}
+    row = await (await connection.execute(_SQL["hold"], values)).fetchone()
     return None if row is None else _request(row)
+
+
+async def put_back(
+    connection: Connection, request: TraceRequest, *, mark: str | None = None, seconds: float = 0
+) -> None:
+    """Ask again, in a transaction that holds the request; `mark` is kept in `answered`."""
+    values = {"trace_id": request.trace_id, "mark": mark, "seconds": seconds}
+    await connection.execute(_SQL["put_back"], values)
+
+
+async def asking(connection: Connection, tokens: Iterable[str]) -> set[str]:
+    """Those of `tokens` about whose number PDS is being asked right now for an event: who they are
+    may become known by an answer that is on its way.
+    """
+    cursor = await connection.execute(_SQL["asking"], {"tokens": sorted(set(tokens))})
+    return {row["token"] for row in await cursor.fetchall()}
 
 
 async def finish(connection: Connection, trace_id: uuid.UUID, outcome: str) -> None:

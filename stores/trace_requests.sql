@@ -46,6 +46,7 @@ returning trace_requests.trace_id, fingerprint, token, kind, priority, claim, or
 update trace_requests set state = 'queued', lease_until = null,
     due_at = now() + make_interval(secs => %(seconds)s)
 where trace_id = %(trace_id)s and state = 'leased'
+    and (%(attempts)s::integer is null or attempts = %(attempts)s)
 
 -- name: unreadable
 update trace_requests set unreadable = unreadable + 1 where trace_id = %(trace_id)s
@@ -57,8 +58,19 @@ where trace_id = %(trace_id)s and state = 'leased' and attempts = %(attempts)s
 
 -- name: hold
 select trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids, state, attempts, purpose, answered
-from trace_requests where trace_id = %(trace_id)s and state = 'leased'
+from trace_requests where trace_id = %(trace_id)s and state = 'leased' and attempts = %(attempts)s
 for update
+
+-- name: put_back
+update trace_requests set state = 'queued', lease_until = null,
+    due_at = now() + make_interval(secs => %(seconds)s),
+    answered = array_cat(answered, case when %(mark)s::text is null then '{}' else array[%(mark)s::text] end)
+where trace_id = %(trace_id)s and state = 'leased'
+
+-- name: asking
+select distinct token from trace_requests
+where token = any(%(tokens)s::text[]) and state = 'leased' and kind = 'get'
+    and purpose in ('claims', 'resolution')
 
 -- name: finish
 update trace_requests set state = 'done', outcome = %(outcome)s, claim = '{}', lease_until = null, done_at = now()
@@ -70,11 +82,15 @@ select priority, count(*) as amount from trace_requests where state in ('queued'
 -- name: purge
 delete from trace_requests where state in ('done', 'cancelled') and done_at < %(before)s
 
+-- name: progress
+update trace_requests set answered = answered || %(text)s::text
+where trace_id = %(trace_id)s and state = 'leased' and attempts = %(attempts)s
+
 -- name: refill
 update pds_ration set refilled_at = clock_timestamp(), tokens = least(%(burst)s::double precision,
-    tokens + %(rate)s::double precision
+    tokens + %(rate)s::double precision * pace
         * greatest(0, extract(epoch from clock_timestamp() - refilled_at))::double precision)
-returning tokens, failures, coalesce(breaker_until > clock_timestamp(), false) as open
+returning tokens, failures, coalesce(greatest(breaker_until, paused_until) > clock_timestamp(), false) as open
 
 -- name: spend
 update pds_ration set tokens = tokens - %(amount)s
@@ -87,5 +103,25 @@ update pds_ration set failures = failures + %(weight)s, breaker_until = case
     when failures + %(weight)s >= %(limit)s then clock_timestamp() + make_interval(secs => %(seconds)s)
     else breaker_until end
 
+-- name: slower
+-- All calls of one moment are refused together: they count once. Below the floor it is no better than no answer
+update pds_ration set
+    pace = case when fresh then greatest(least(pace, %(floor)s), pace / 2) else pace end,
+    failures = failures + case when fresh and pace <= %(floor)s then 1 else 0 end,
+    breaker_until = case
+        when fresh and pace <= %(floor)s and failures + 1 >= %(limit)s
+        then clock_timestamp() + make_interval(secs => %(seconds)s)
+        else breaker_until end,
+    slowed_at = case when fresh then clock_timestamp() else slowed_at end,
+    paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => %(pause)s)),
+    tokens = least(tokens, 0)
+from (select coalesce(slowed_at < clock_timestamp() - interval '1 second', true) as fresh from pds_ration
+    for update) as lately
+returning pace
+
 -- name: answered
-update pds_ration set failures = 0, breaker_until = null where failures <> 0 or breaker_until is not null
+update pds_ration set failures = 0, breaker_until = null, pace = least(1, pace + %(step)s::double precision)
+where failures <> 0 or breaker_until is not null or pace < 1
+
+-- name: ration
+select pace, coalesce(breaker_until > clock_timestamp(), false) as open from pds_ration

@@ -172,6 +172,15 @@ async def answer(
         )
 
 
+async def expire(
+    connection: Connection, events: Sequence[uuid.UUID], detail: str, *, now: datetime
+) -> None:
+    """Nobody resolved these in time: their answers keep their codes, and say so."""
+    if events:
+        values = {"events": sorted(events), "detail": detail, "now": now}
+        await connection.execute(_SQL["expire"], values)
+
+
 async def take_over(
     connection: Connection,
     lines: dict[uuid.UUID, tuple[uuid.UUID, int]],

@@ -84,3 +84,7 @@ left join claims c using (reported_event_id)
 where upload_id = %(upload_id)s and line > %(after)s
 order by line
 limit %(limit)s
+
+-- name: expire
+update upload_answers set detail = %(detail)s, answered_at = %(now)s
+where reported_event_id = any(%(events)s::uuid[]) and code is not null

@@ -47,6 +47,8 @@ _TESTS = Path(__file__).parent
 # machine fails. `make test-full` draws anew (--hypothesis-profile=wide).
 settings.register_profile("wide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("steady", parent=settings.get_profile("wide"), derandomize=True)
+# `make mutation` runs a test thousands of times
+settings.register_profile("few", parent=settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")
 
 

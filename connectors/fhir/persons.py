@@ -12,8 +12,9 @@ from typing import Final
 from connectors.fhir.times import iso_date
 from connectors.fhir.view import Json, codings, extension, obj, objs, text, texts
 from connectors.hl7v2.persons import bounded
+from connectors.identifiers import Scheme, kept, made
 from connectors.persons import shared_local_id, usable_number
-from schemas.events import NhsNumberStatus, PersonClaim
+from schemas.events import Identifier, NhsNumberStatus, PersonClaim
 
 NHS_NUMBER_SYSTEMS: Final = frozenset(
     {
@@ -32,6 +33,7 @@ STATUS_EXTENSIONS: Final = (
 MOTHER_CODES: Final = frozenset({"MTH", "NMTH", "GESTM"})  # v3-RoleCode
 _CONFIDENTIAL: Final = frozenset({"R", "V"})  # v3-Confidentiality: restricted, very restricted
 _LOCAL_TYPES: Final = frozenset({"MR", "PI"})  # v2-0203
+_UPN_TYPES: Final = frozenset({"UPN"})  # no table has one: our own word
 _GENDERS: Final = frozenset({"male", "female", "other", "unknown"})
 _NAME_USES: Final = ("official", "usual", "", "temp", "nickname", "old", "maiden")
 _ADDRESS_USES: Final = ("home", "", "temp", "old", "work", "billing")
@@ -48,6 +50,7 @@ class Identifiers:
     local_id: str | None = field(default=None, repr=False)
     system: str = ""  # of the local id: two may count from 1
     status: str = ""
+    others: list[Identifier | None] = field(default_factory=list, repr=False)  # beside the number
 
     @property
     def number(self) -> str | None:
@@ -89,8 +92,11 @@ def identifiers(person: Json) -> Identifiers:
             continue
         if not value:
             continue
+        if text(one, "use") == "old":
+            continue
+        found.others.append(_other(one, value, system, kinds))
         own = (shared_local_id(value), 0 if kinds & _LOCAL_TYPES else 1)
-        if own < rank and text(one, "use") != "old":
+        if own < rank:
             rank, found.local_id, found.system = own, value, system
     return found
 
@@ -124,8 +130,21 @@ def person_claim(patient: Json, marks: list[str]) -> tuple[PersonClaim, Identifi
         postcode=bounded(_postcode(patient), "Patient.address", marks, 40),
         local_id=bounded(found.local_id or "", "Patient.identifier", marks),
         other_numbers=others[:_MAX_OTHERS],
+        identifiers=kept(found.others, beside=found.local_id),
     )
     return claim, found
+
+
+def _other(one: Json, value: str, system: str, kinds: set[str]) -> Identifier | None:
+    """An identifier beside the number: record numbers and pupil numbers alone, with the ODS or GSS
+    code of who assigned it, else the system.
+    """
+    assigner = text(obj(one, "assigner", "identifier"), "value") or system
+    if kinds & _UPN_TYPES:
+        return made(Scheme.UPN, value, assigner)
+    if kinds & _LOCAL_TYPES:
+        return made(Scheme.HOSPITAL_NUMBER, value, assigner)
+    return None  # a passport, an account, or who knows what: nobody's business here
 
 
 def identifies(identifier: Json, person: Json) -> bool:

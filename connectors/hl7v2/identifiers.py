@@ -9,18 +9,22 @@ put it, counts with that form too (`Identifiers.untyped`). Every other one is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.hl7v2.er7 import HL7_NULL, Message, Segment
+from connectors.identifiers import Scheme, made
 from connectors.persons import shared_local_id, usable_number
 from halyard import nhs_number
 from halyard.nhs_number import NhsNumberOutcome
+from schemas.events import Identifier
 
 MAX_REPETITIONS: Final = 64
 """Of a repeating field that are looked at; more are left out, marked."""
 
 _LOCAL_TYPES: Final = frozenset({b"MR", b"MRN", b"MEDREC", b"PI"})
+_RECORD_TYPES: Final = frozenset({"", "MR", "MRN", "MEDREC", "PI", "PT", "HN"})
 _AUTHORITIES: Final = frozenset({b"NHS", b"NHSNMBR", b"NHSNBR"})
 _OID: Final = b"2.16.840.1.113883.2.1.4.1"  # of the NHS number
 
@@ -32,6 +36,7 @@ class LocalId:
     value: str = field(repr=False)
     authority: str = ""
     rank: int = 1  # 0: typed as a record number
+    kind: str = ""  # CX.5, in capitals
 
     @property
     def key(self) -> str:
@@ -70,7 +75,7 @@ class Identifiers:
         )
         if found is None or (found.authority and own.authority):
             return found
-        return LocalId(found.value, own.authority, found.rank)
+        return replace(found, authority=own.authority)
 
 
 def _rank(one: LocalId) -> tuple[bool, int]:
@@ -125,9 +130,29 @@ def _identifier(
         return
     if local:
         # two authorities may be told apart by their universal ids alone
-        site = authority or universal
+        site = (authority or universal).decode("latin-1")
         rank = 0 if kind in _LOCAL_TYPES else 1
-        found.locals.append(LocalId(value, site.decode("latin-1"), rank))
+        found.locals.append(LocalId(value, site, rank, kind.decode("latin-1")))
+
+
+def beside(found: Identifiers, message: Message, pid: Segment) -> Iterator[Identifier | None]:
+    """The person's other identifiers: those of PID-3, and those of PID-2 whose authority is said.
+
+    Record numbers alone, and unique pupil numbers: what is typed as anything else (a passport, a
+    National Insurance number, an account, a visit) is not kept.
+    """
+    for one in (*found.locals, *(_second(message, pid) if pid.field(2) else ())):
+        if one.kind in _RECORD_TYPES:
+            yield made(Scheme.HOSPITAL_NUMBER, one.value, one.authority)
+        elif one.kind == "UPN":
+            yield made(Scheme.UPN, one.value, one.authority)
+
+
+def _second(message: Message, pid: Segment) -> list[LocalId]:
+    found = Identifiers()
+    for raw in pid.repetitions(2)[:MAX_REPETITIONS]:
+        _identifier(found, message, pid.name, 2, raw, local=True)
+    return [one for one in found.locals if one.authority]
 
 
 def _of_ten_digits(value: str) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from connectors.hl7v2.er7 import Message, Segment, part
-from connectors.hl7v2.identifiers import MAX_REPETITIONS, LocalId, identifiers
+from connectors.hl7v2.identifiers import MAX_REPETITIONS, LocalId, beside, identifiers
 from connectors.hl7v2.times import iso_date
+from connectors.identifiers import kept
 from schemas.events import NhsNumberStatus, PersonClaim
 
 YES: Final = frozenset({"Y", "YES", "1", "T", "TRUE"})
@@ -60,6 +61,7 @@ def person_claim(
     found = identifiers(message, pid, (3, 2, 4))
     marks.extend(f"repetitions-cut:{place}" for place in found.cut)
     local = found.local()
+    lone = len(found.locals) <= 1 and not pid.field(2)  # as most are: nothing stands beside it
     number = next(iter(found.numbers or found.suspect), None)
     others = tuple(dict.fromkeys(one for one in found.numbers if one != number))
     if others:
@@ -90,6 +92,9 @@ def person_claim(
         ),
         local_id=bounded(local.value if local else "", "PID-3", marks),
         other_numbers=others[:_MAX_OTHERS],
+        identifiers=kept(
+            () if lone else beside(found, message, pid), beside=local.value if local else None
+        ),
     )
     return claim, local
 

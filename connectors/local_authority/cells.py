@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"([0-9]{10})(?:[.,]0+)?", re.ASCII)
 _SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}", re.ASCII)
 # What has letters may be an id (1E5): here only what a spreadsheet writes, with a point or a plus
 _LOST = re.compile(r"[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]{1,3}", re.ASCII)
-_NUMBERS: Final = frozenset({"local_id", "phone_office", "phone_emergency"})
+_NUMBERS: Final = frozenset({"local_id", "phone_office", "phone_emergency", "siblings"})
 _GAPS = re.compile("[\\s\\-\u2010-\u2013]+")
 _TIME = r"(?:[ T][0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?)?"
 _ISO = re.compile(rf"([0-9]{{4}})([-/.])([0-9]{{1,2}})\2([0-9]{{1,2}}){_TIME}", re.ASCII)

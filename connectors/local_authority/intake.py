@@ -215,6 +215,8 @@ class Intake:
             source_patient=self._keys.source_patient(*person),
             record=parsed.record,
             claim=parsed.claim,
+            siblings=parsed.siblings or (),
+            siblings_stated=parsed.siblings is not None,
             marks=parsed.marks,
             message=line.content,
         )

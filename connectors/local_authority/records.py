@@ -2,8 +2,8 @@
 
 A line is a JSON object with the columns of `FlagLine`. What identity can judge better is left to
 it: an NHS number in a wrong format is taken in and answered CPR04. A phone number is never a reason
-to keep a child's plan out: one that cannot be taken is left out, and marked. An empty text is the
-same as null.
+to keep a child's plan out, nor is a pupil number or a list of siblings: what cannot be taken is
+left out, and marked. An empty text is the same as null.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from connectors.identifiers import MOST_SIBLINGS, Scheme, made, upn_is_valid
 from connectors.local_authority.rules import RULES, Refusal
-from schemas.events import FlagRecord, PersonClaim, PlanType
+from schemas.events import FlagRecord, Identifier, PersonClaim, PlanType
 
 __all__ = [
     "COLUMNS",
-    "PHONE",
-    "PHONES",
     "RULES",
+    "SPARE",
     "Accepted",
     "FlagLine",
     "Refusal",
@@ -45,17 +45,33 @@ COLUMNS: Final = (
     "local_id",
     "phone_office",
     "phone_emergency",
+    "upn",
+    "siblings",
 )
 
-PHONES: Final = frozenset({"phone_office", "phone_emergency"})
 PHONE: Final = "phone.not_taken"
 """Mark of a record without a phone that its line has."""
+UPN: Final = "upn.not_taken"
+UPN_LETTER: Final = "upn.check_letter"
+"""Mark of a record whose unique pupil number has another check letter than it should."""
+SIBLINGS: Final = "siblings.not_taken"
+
+SPARE: Final = {
+    "phone_office": PHONE,
+    "phone_emergency": PHONE,
+    "upn": UPN,
+    "siblings": SIBLINGS,
+}
+"""Columns that never keep a child's plan out: what cannot be taken is left out, with this mark."""
 
 EARLIEST_BIRTH: Final = "1900-01-01"  # of an unborn child's mother too
 EARLIEST: Final = "1990-01-01"  # start, end, delete: no plan of a child today is older
 YEARS_AHEAD: Final = 20  # from today: no plan outlasts its child's 18th birthday
 
+_PHONES: Final = frozenset({"phone_office", "phone_emergency"})
+_BESIDE: Final = frozenset({"upn", "siblings"})
 _PHONE_LENGTH: Final = 60
+_SEPARATORS: Final = re.compile("[;|]")
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -83,6 +99,8 @@ class Accepted:
     record: FlagRecord
     claim: PersonClaim
     marks: tuple[str, ...] = ()
+    # the authority's own local ids of the person's siblings; None: the record says nothing of them
+    siblings: tuple[str, ...] | None = field(default=None, repr=False)
 
 
 class _Twice(ValueError):
@@ -167,16 +185,53 @@ def parse_columns(
 
     Never raises; no refusal holds a value.
     """
-    if lost := {name for name in PHONES if not _is_phone(columns.get(name))}:
-        columns = {**columns, **dict.fromkeys(lost)}
-        marks = marks if PHONE in marks else (*marks, PHONE)
+    lost = {name for name in _PHONES if not _is_phone(columns.get(name))}
+    siblings = _siblings(columns)
+    upn = made(Scheme.UPN, columns.get("upn"), gss) if _is_text(columns.get("upn")) else None
+    if upn is None and columns.get("upn") not in (None, ""):
+        lost.add("upn")
+    if siblings is None and "siblings" in columns:
+        lost.add("siblings")
+    found = [SPARE[name] for name in COLUMNS if name in lost]
+    if upn is not None and not upn_is_valid(upn.value):
+        found.append(UPN_LETTER)
+    marks = tuple(dict.fromkeys((*marks, *found)))
     try:
-        flag = FlagLine.model_validate(columns)
+        flag = FlagLine.model_validate(
+            {
+                name: None if name in lost else value
+                for name, value in columns.items()
+                if name not in _BESIDE
+            }
+        )
     except ValidationError as error:
         return tuple(_refusal(issue) for issue in error.errors(include_url=False)[:20])
     if refusals := tuple(_across(flag, gss, today)):
         return refusals
-    return _accepted(flag, gss, tuple(marks))
+    return _accepted(flag, gss, tuple(marks), upn, siblings)
+
+
+def _siblings(columns: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The local ids in ``siblings``, text or list, in order; None if it is not there, or cannot be
+    read as local ids of a family.
+    """
+    if "siblings" not in columns:
+        return None
+    value = columns["siblings"]
+    if _is_text(value):
+        value = _SEPARATORS.split(value or "")
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        return None
+    named = dict.fromkeys(one.strip() for one in value)
+    named.pop("", None)
+    named.pop(str(columns.get("local_id")).strip(), None)
+    if len(named) > MOST_SIBLINGS or not all(made(Scheme.LA_CHILD_ID, one) for one in named):
+        return None
+    return tuple(named)
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _is_phone(value: Any) -> bool:
@@ -246,7 +301,13 @@ def _across(flag: FlagLine, gss: str, today: date) -> Sequence[Refusal]:
     return refusals
 
 
-def _accepted(flag: FlagLine, gss: str, marks: tuple[str, ...]) -> Accepted:
+def _accepted(
+    flag: FlagLine,
+    gss: str,
+    marks: tuple[str, ...],
+    upn: Identifier | None,
+    siblings: tuple[str, ...] | None,
+) -> Accepted:
     return Accepted(
         record=FlagRecord(
             plan_type=_PLAN_TYPES[flag.plan_type],
@@ -264,6 +325,8 @@ def _accepted(flag: FlagLine, gss: str, marks: tuple[str, ...]) -> Accepted:
             given=tuple((flag.given or "").split()),
             birth_date=flag.birth_date,
             local_id=flag.local_id,
+            identifiers=() if upn is None else (upn,),
         ),
+        siblings=siblings,
         marks=(("plan_type.alias",) if flag.plan_type == "UCP" else ()) + marks,
     )

@@ -57,7 +57,21 @@ ROW_RULES: Final = {
 }
 """Rules by which a row of a CSV file is refused."""
 
-_ALL: Final = {**RULES, **FILE_RULES, **ROW_RULES}
+TRACE_RULES: Final = {
+    "trace.too_little": "Give the birth date and the family name; beside an NHS number a given "
+    "name will do.",
+    "gender.unknown": "Write male, female, other or unknown, or leave it empty.",
+    "trace_file.reference": "This reference is of no line that was sent: a row of another file.",
+    "trace_file.twice": "Another row of the file answers the same line; neither is taken.",
+    "trace_file.code": "This code is not known; known are 20, 21, 22, 30, 31, 32, 33 and 40.",
+    "trace_file.number": "The code says that a number was found; there is none that can be one.",
+    "trace_file.date": "The date is not YYYYMMDD (nor YYYYMM or YYYY).",
+    "trace_file.birth_date": "The row tells of another birth date than the line that was sent.",
+    "trace_file.settled": "The line has its answer already; nothing was changed.",
+}
+"""Rules for lines of a batch, and for rows of a trace file's response."""
+
+_ALL: Final = {**RULES, **FILE_RULES, **ROW_RULES, **TRACE_RULES}
 
 
 @dataclass(frozen=True, slots=True)

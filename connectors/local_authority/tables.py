@@ -8,13 +8,13 @@ alone. Pure, streaming, in flat memory; never raises, whatever the bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from connectors.local_authority.cells import SERIAL, is_serial, read_cell
 from connectors.local_authority.lines import Line
-from connectors.local_authority.records import COLUMNS, PHONE, PHONES
+from connectors.local_authority.records import COLUMNS, SPARE
 from connectors.local_authority.rows import (
     Cells,
     NoCells,
@@ -38,6 +38,8 @@ ALIASES: Final = {
     "local_id": ("Local ID", "Local identifier", "Child ID", "Person ID", "Client ID"),
     "phone_office": ("Office phone", "Office hours phone", "Office hours tel number"),
     "phone_emergency": ("Emergency phone", "Emergency duty phone", "Emergency duty tel number"),
+    "upn": ("UPN", "Unique pupil number"),
+    "siblings": ("Siblings", "Sibling IDs", "Sibling local IDs"),
 }
 """Other names of each column, as people read them; case, spaces and punctuation do not count."""
 
@@ -53,11 +55,6 @@ _SHOWN: Final = 20  # refusals of one header
 
 def _plain(name: str) -> str:
     return _LETTERS.sub("", name.lower())
-
-
-_KNOWN: Final[dict[str, str]] = {
-    _plain(name): column for column in COLUMNS for name in (column, *ALIASES.get(column, ()))
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +85,38 @@ class RefusedFile:
 Part = Record | RefusedRow | RefusedFile
 
 
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a first line may name. `known`: columns by their names in plain letters; `needed` gives
+    those of which one is missing; the values of `passed_over` are not looked at.
+    """
+
+    known: Mapping[str, str]
+    needed: Callable[[set[str]], Sequence[str]]
+    passed_over: frozenset[str] = frozenset()
+
+
+def heading(
+    columns: Iterable[str],
+    aliases: Mapping[str, Sequence[str]],
+    needed: Callable[[set[str]], Sequence[str]],
+    *,
+    passed_over: Iterable[str] = (),
+) -> Heading:
+    """A heading of `columns`, each also known by its `aliases`."""
+    known = {
+        _plain(name): column for column in columns for name in (column, *aliases.get(column, ()))
+    }
+    return Heading(known, needed, frozenset(passed_over))
+
+
 class Table:
     """Reads one file piece by piece; `number` is the last line seen."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, heading: Heading | None = None) -> None:
+        """`heading`: default, that of a flag file."""
         self._max = max_bytes
+        self._heading = heading or FLAGS
         self._lines = PhysicalLines(max_bytes)
         self._delimiter: bytes | None = None
         self._columns: tuple[str | None, ...] = ()
@@ -155,13 +179,14 @@ class Table:
         if not read:
             yield self._refuse(whole, Refusal("", "header.not_readable"))
             return
-        delimiter, names = max(read, key=lambda one: len(_known(one[1])))
-        if not _known(names):
+        known = self._heading.known
+        delimiter, names = max(read, key=lambda one: len(_known(one[1], known)))
+        if not _known(names, known):
             yield self._refuse(whole, Refusal("", "header.none"))
-        elif refusals := _wrong(names):
+        elif refusals := _wrong(names, self._heading):
             yield self._refuse(whole, *refusals)
         else:
-            self._columns = tuple(_KNOWN.get(_plain(name)) for name in names)
+            self._columns = tuple(known.get(_plain(name)) for name in names)
             named = ",".join(column or "" for column in self._columns)
             self._context = b"csv " + delimiter + b" " + named.encode() + b"\n"
             self._rows = Rows(delimiter=delimiter, width=len(names), max_bytes=self._max)
@@ -189,10 +214,12 @@ class Table:
                 if text.strip():
                     refusals.append(Refusal(f"column {place}", "row.extra"))
                 continue
+            if column in self._heading.passed_over:
+                continue
             value = read_cell(column, text)
-            if isinstance(value, Refusal) and column in PHONES:
-                value = None  # no phone keeps a child's plan out
-                marks = marks if PHONE in marks else (*marks, PHONE)
+            if isinstance(value, Refusal) and column in SPARE:  # none keeps a child's plan out
+                marks = tuple(dict.fromkeys((*marks, SPARE[column])))
+                continue
             if isinstance(value, Refusal):
                 refusals.append(value)
                 continue
@@ -227,17 +254,17 @@ def _names(header: bytes, delimiter: bytes) -> list[str] | None:
     return None if cells is None else [cell.decode(errors="replace") for cell in cells]
 
 
-def _known(names: Sequence[str]) -> set[str]:
-    return {column for name in names if (column := _KNOWN.get(_plain(name)))}
+def _known(names: Sequence[str], known: Mapping[str, str]) -> set[str]:
+    return {column for name in names if (column := known.get(_plain(name)))}
 
 
-def _wrong(names: Sequence[str]) -> list[Refusal]:
+def _wrong(names: Sequence[str], heading: Heading) -> list[Refusal]:
     """What is wrong with the columns; those that are not known by their place, not their name: a
     file without a header has a person's details there."""
     refusals = []
     seen: set[str] = set()
     for place, name in enumerate(names, start=1):
-        column = _KNOWN.get(_plain(name))
+        column = heading.known.get(_plain(name))
         if column is None:
             if name.strip():
                 refusals.append(Refusal(f"column {place}", "header.unknown"))
@@ -245,9 +272,18 @@ def _wrong(names: Sequence[str]) -> list[Refusal]:
             refusals.append(Refusal(column, "header.twice"))
         else:
             seen.add(column)
+    missing = (Refusal(column, "header.missing") for column in heading.needed(seen))
+    return [*refusals, *missing][:_SHOWN]
+
+
+def _needed(seen: set[str]) -> list[str]:
     missing = [column for column in _NEEDED if column not in seen]
     if not seen & {"start", "delete"}:
         missing.append("start")
     if "nhs_number" not in seen and not {"family", "birth_date"} <= seen:
         missing.append("nhs_number")
-    return [*refusals, *(Refusal(column, "header.missing") for column in missing)][:_SHOWN]
+    return missing
+
+
+FLAGS: Final = heading(COLUMNS, ALIASES, _needed)
+"""The first line of a flag file."""

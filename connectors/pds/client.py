@@ -1,4 +1,5 @@
-"""Asks PDS, once a call: by number, or by search. Decides nothing and never tries again.
+"""Asks PDS, once a call: by number, or by search. Decides nothing, and tries again in one case
+alone: when the access token was refused, once, with a new one and the same X-Request-ID.
 
 The caller stores the X-Request-ID before the call and keeps it for a retry, because PDS
 de-duplicates by it; the ration and the pause after a failure are the caller's too. Nothing here,
@@ -10,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -26,23 +27,25 @@ from connectors.pds.outcomes import (
     InvalidNumber,
     RateLimited,
     SearchOutcome,
+    TokenRefused,
     Unavailable,
 )
+from connectors.pds.quiet import silence_http_logs as silence_http_logs
 from connectors.pds.record import read_retrieval, read_search
+from connectors.pds.tokens import Bearer, Tokens
+from halyard import metrics
 from halyard.errors import ConfigurationError
 from halyard.nhs_number import NumberProfile, parse
 
 # PDS records are a few kilobytes; more is not PDS
 _LARGEST_ANSWER: Final = 1_000_000
-_CHATTY_LOGGERS: Final = (
-    "httpx",
-    "httpcore",
-    "httpcore.connection",
-    "httpcore.http11",
-    "httpcore.http2",
-    "httpcore.proxy",
-    "httpcore.socks",
+
+# What PDS says of a search without parameters
+_REFUSES_NOTHING: Final = frozenset(
+    f"pds.bug.{code}"
+    for code in ("unsupported_service", "missing_value", "invalid_value", "invalid_search_data")
 )
+_Outcome = TypeVar("_Outcome", GetOutcome, SearchOutcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +59,24 @@ class SearchQuery:
 class PdsClient:
     """A connection pool to one PDS. Use as an async context manager, or call `aclose`.
 
+    `tokens` gives access tokens and belongs to the caller; `token` is a fixed one, for practice.
     `end_user_organisation` is the ODS code for whom the hub asks. `timeout_seconds` bounds a whole
     call. `profile` says which numbers may be asked about. `today` decides which name is in use.
-    Raises `ConfigurationError` for an address that is unusable, or not https in production.
+    `spend` is awaited before a call is repeated, because it costs the ration another one; False
+    leaves it. Raises `ConfigurationError` for an address that is unusable, for one that is not
+    https or a fixed token in production.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
-        token: str | None,
+        token: str | None = None,
+        tokens: Tokens | None = None,
         end_user_organisation: str,
         profile: NumberProfile,
         timeout_seconds: float = 10.0,
+        spend: Callable[[], Awaitable[bool]] | None = None,
         today: Callable[[], date] = date.today,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -77,16 +85,30 @@ class PdsClient:
             raise ConfigurationError(
                 f"HALYARD_PDS__BASE_URL must begin with {' or '.join(schemes)}; correct it."
             )
+        try:
+            whole = bool(httpx.URL(base_url).host)
+        except httpx.InvalidURL:
+            whole = False
+        if not whole:
+            raise ConfigurationError(
+                "HALYARD_PDS__BASE_URL is no usable address (scheme, host, path); correct it."
+            )
+        if token is not None and profile == "production":
+            raise ConfigurationError(
+                "HALYARD_PDS__TOKEN is for practice; in production set HALYARD_PDS__TOKEN_URL and "
+                "what belongs to it."
+            )
         silence_http_logs()
         self._profile: NumberProfile = profile
+        self._tokens = tokens
+        self._spend = spend
         self._timeout = timeout_seconds
         self._today = today
         headers = {
             "Accept": "application/fhir+json",
             "NHSD-End-User-Organisation-ODS": end_user_organisation,
         }
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+        self._fixed = None if token is None else f"Bearer {token}"
         self._base_url = base_url.rstrip("/")
         self._http = httpx.AsyncClient(
             headers=headers,
@@ -119,25 +141,93 @@ class PdsClient:
         judged = parse(nhs_number, profile=self._profile)
         if judged.number is None:
             return InvalidNumber(judged.rule)
-        answer = await self._ask(f"/Patient/{judged.number}", (), request_id)
-        if not isinstance(answer, _Answer):
-            return answer
-        outcome = read_retrieval(
-            answer.status, answer.body, requested=judged.number, today=self._today()
-        )
-        return answer.if_rationed if isinstance(outcome, RateLimited) else outcome
+        number = judged.number
+
+        def read(answer: _Answer) -> GetOutcome:
+            return read_retrieval(answer.status, answer.body, requested=number, today=self._today())
+
+        return await self._ask("get", f"/Patient/{number}", (), request_id, read)
 
     async def search(self, query: SearchQuery, request_id: UUID) -> SearchOutcome:
         """Make one search. `Found` is no verification: compare it (`compare_search`)."""
-        answer = await self._ask("/Patient", query.parameters, request_id)
-        if not isinstance(answer, _Answer):
-            return answer
-        outcome = read_search(answer.status, answer.body, today=self._today())
-        return answer.if_rationed if isinstance(outcome, RateLimited) else outcome
+
+        def read(answer: _Answer) -> SearchOutcome:
+            return read_search(answer.status, answer.body, today=self._today())
+
+        return await self._ask("search", "/Patient", query.parameters, request_id, read)
+
+    async def check(
+        self, request_id: UUID
+    ) -> Unavailable | RateLimited | TokenRefused | Bug | None:
+        """Whether PDS answers and takes the token, without a question about anybody: a search for
+        nothing, which it refuses for what is missing. None if it does. Costs a call of the ration.
+        """
+
+        def read(answer: _Answer) -> SearchOutcome:
+            return read_search(answer.status, answer.body, today=self._today())
+
+        outcome = await self._ask("check", "/Patient", (), request_id, read)
+        if isinstance(outcome, Unavailable | RateLimited | TokenRefused):
+            return outcome
+        if isinstance(outcome, Bug) and outcome.rule not in _REFUSES_NOTHING:
+            return outcome
+        return None
 
     async def _ask(
-        self, path: str, parameters: tuple[tuple[str, str], ...], request_id: UUID
+        self,
+        operation: str,
+        path: str,
+        parameters: tuple[tuple[str, str], ...],
+        request_id: UUID,
+        read: Callable[[_Answer], _Outcome],
+    ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
+        """One call; a second one if its token was refused and there is another."""
+        bearer = None if self._tokens is None else await self._tokens.bearer()
+        if isinstance(bearer, Unavailable | TokenRefused):
+            return bearer
+        outcome = await self._once(operation, path, parameters, request_id, read, bearer)
+        if bearer is None or self._tokens is None or not isinstance(outcome, TokenRefused):
+            return outcome
+        another = await self._tokens.instead_of(bearer)
+        if not isinstance(another, Bearer):
+            return another
+        if self._spend is not None and not await self._spend():
+            return Unavailable("pds.unavailable.token_was_refused")
+        return await self._once(operation, path, parameters, request_id, read, another)
+
+    async def _once(
+        self,
+        operation: str,
+        path: str,
+        parameters: tuple[tuple[str, str], ...],
+        request_id: UUID,
+        read: Callable[[_Answer], _Outcome],
+        bearer: Bearer | None,
+    ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
+        began = time.monotonic()
+        authorization = self._fixed if bearer is None else f"Bearer {bearer.value}"
+        answer = await self._sent(path, parameters, request_id, authorization)
+        outcome: _Outcome | Unavailable | RateLimited | TokenRefused | Bug
+        if isinstance(answer, _Answer):
+            outcome = read(answer)
+            if isinstance(outcome, RateLimited):
+                outcome = answer.if_rationed
+        else:
+            outcome = answer
+        metrics.observe("halyard_pds_call_seconds", time.monotonic() - began)
+        metrics.count("halyard_pds_calls_total", operation=operation, outcome=outcome.rule)
+        return outcome
+
+    async def _sent(
+        self,
+        path: str,
+        parameters: tuple[tuple[str, str], ...],
+        request_id: UUID,
+        authorization: str | None,
     ) -> _Answer | Unavailable | Bug:
+        headers = {"X-Request-ID": str(request_id)}
+        if authorization is not None:
+            headers["Authorization"] = authorization
         try:
             async with (
                 asyncio.timeout(self._timeout),
@@ -145,7 +235,7 @@ class PdsClient:
                     "GET",
                     f"{self._base_url}{path}",
                     params=parameters or None,
-                    headers={"X-Request-ID": str(request_id)},
+                    headers=headers,
                 ) as response,
             ):
                 content = bytearray()
@@ -179,30 +269,9 @@ class _Answer:
 def _decode(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError:  # its message quotes the body
+    except (ValueError, RecursionError):  # its message quotes the body; nested too deeply
         return None
 
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdecimal() else None
-
-
-class _WarningsOnly(logging.Filter):
-    """Drops what httpx and httpcore say below WARNING, whatever level somebody gives them."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING
-
-
-_FILTER: Final = _WarningsOnly()
-
-
-def silence_http_logs() -> None:
-    """Keep URLs and headers out of every log: httpx writes them at INFO, httpcore at DEBUG.
-
-    A level alone is undone by the next ``setLevel``; the filter stays. Idempotent.
-    """
-    for name in _CHATTY_LOGGERS:
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.WARNING)
-        logger.addFilter(_FILTER)  # the same object is added once

@@ -3,40 +3,63 @@
 A number that exists verifies nothing: other demographics must confirm it (ISB 0149 requirement
 14). A placeholder given name is never agreement, and a given name that contradicts is never
 outvoted by family name and birth date, because twins share those. Without a given name another
-gender, or a multiple birth, leaves it to a person.
+gender, or a multiple birth, leaves it to a person. A birth date that is not the same, whole, on
+both sides proves nothing whatever else agrees (ADR 0043).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from connectors.pds.fields import Agreement as Agreement
+from connectors.pds.fields import (
+    GivenFit,
+    compare_gender,
+    compare_number,
+    fit_given,
+    names_swapped,
+    tells_of_several,
+)
+from connectors.pds.fields import compare_birth_date as compare_birth_date
+from connectors.pds.fields import compare_family as compare_family
+from connectors.pds.fields import compare_given as compare_given
+from connectors.pds.fields import compare_postcode as compare_postcode
 from connectors.pds.outcomes import PdsRecord
-from halyard.names import is_placeholder_given, name_parts, normalise_name, normalise_postcode
-from halyard.nhs_number import check_digit
+from halyard.settings import PdsSettings
 from schemas.events import PersonClaim
 
-# "Potential match" begins at 0.85 in the Department for Education's matcher; PDS gives about
-# 0.83 to a full hit by wildcard, so that a search with one is asked for less.
-LEAST_SCORE_FUZZY: Final = 0.85
-LEAST_SCORE: Final = 0.80
-_SHORTEST_PREFIX: Final = 3
-_FULL_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_NO_FAMILY: Final = frozenset({"unknown", "unk", "notknown", "nk", "none", "x", "xx", "xxx"})
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What PDS's score (0 to 1) must reach at least before a search's match verifies anything."""
+
+    least_score: float = 0.80
+    least_score_fuzzy: float = 0.85
 
 
-class Agreement(StrEnum):
-    """How one field of claim and record stand to each other."""
+DEFAULT_THRESHOLDS: Final = Thresholds()
 
-    AGREES = "agrees"
-    PARTLY = "partly"  # a part, a prefix, the same outward code, a partial date
-    SWAPPED = "swapped"  # day and month (birth date); given and family (names)
-    SUPERSEDED = "superseded"  # the claim has the number that was merged into the record's
-    ABSENT = "absent"  # one side says nothing
-    PLACEHOLDER = "placeholder"  # one side says "Baby", "Twin 1", "Unknown", ...
-    DIFFERS = "differs"
+
+def thresholds_of(settings: PdsSettings) -> Thresholds:
+    """The thresholds in `settings`."""
+    return Thresholds(settings.least_score, settings.least_score_fuzzy)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a search found its only match, as far as it matters for what the match proves.
+
+    `fuzzy`: by sound. `alone`: nobody else has the family name, the birth date and a given name
+    that begins alike. `placed`: others fitted too, and the postcode chose between them, which never
+    finds a restricted record. `ranged`: by another birth date than the claimed one.
+    """
+
+    fuzzy: bool = False
+    alone: bool = False
+    placed: bool = False
+    ranged: bool = False
 
 
 class Verdict(StrEnum):
@@ -77,24 +100,50 @@ def compare(
 
     `requested`: the number asked for, where PDS answered with its successor. `one_of_several`: the
     sender says that it was a multiple birth, so that a child without a given name of its own may
-    be the other one.
+    be the other one; "Twin 2" in the claim, and PDS's order of birth, say so too.
     """
-    fields = _Fields.of(claim, record, requested)
-    verdict, rule = _judge_retrieval(fields, one_of_several)
+    fields = _Fields.of(claim, record, requested, one_of_several=one_of_several)
+    verdict, rule = _judge_retrieval(fields)
     return fields.comparison(verdict, f"pds.get.{rule}")
 
 
 def compare_search(
-    claim: PersonClaim, record: PdsRecord, *, score: float | None, fuzzy: bool
+    claim: PersonClaim,
+    record: PdsRecord,
+    *,
+    score: float | None,
+    manner: Manner,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    one_of_several: bool = False,
+    other_country: bool = False,
+    of_a_death: bool = False,
 ) -> Comparison:
-    """Judge the only match of a search. `score` is PDS's, 0 to 1."""
-    fields = _Fields.of(claim, record, None)
-    verdict, rule = _judge_search(fields, score, LEAST_SCORE_FUZZY if fuzzy else LEAST_SCORE)
+    """Judge the only match of a search. `score` is PDS's, 0 to 1; None, or outside, if it is none.
+
+    `other_country`: the claim came with a Scottish or Northern Irish number, so that an English
+    record of the same name may be a namesake's. `of_a_death`: the message tells of a death; of
+    anything else a record of somebody who has died is a namesake's.
+    """
+    fields = _Fields.of(claim, record, None, one_of_several=one_of_several)
+    least = thresholds.least_score_fuzzy if manner.fuzzy else thresholds.least_score
+    others = _Others(manner, other_country, died=record.deceased and not of_a_death)
+    verdict, rule = _judge_search(fields, score, least, others)
     return fields.comparison(verdict, f"pds.search.{rule}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """What lets the match of a search be somebody else, whatever the fields say."""
+
+    manner: Manner
+    country: bool
+    died: bool
+
+
 _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
-_SILENT: Final = (Agreement.ABSENT, Agreement.PLACEHOLDER)
+_DIFFERS: Final = Agreement.DIFFERS
+_UNLIKE: Final = (Agreement.DIFFERS, Agreement.NEARLY)
+_SILENT: Final = (GivenFit.SILENT, GivenFit.PLACEHOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,31 +151,39 @@ class _Fields:
     number: Agreement
     birth_date: Agreement
     family: Agreement
-    given: Agreement
+    fit: GivenFit
+    swapped: bool
     gender: Agreement
     postcode: Agreement
+    several: bool
 
     @classmethod
-    def of(cls, claim: PersonClaim, record: PdsRecord, requested: str | None) -> _Fields:
+    def of(
+        cls, claim: PersonClaim, record: PdsRecord, requested: str | None, *, one_of_several: bool
+    ) -> _Fields:
         gender = compare_gender(claim.gender, record.gender)
         family = compare_family(claim.family, (record.family, *record.other_families))
-        given = compare_given(
+        fit = fit_given(
             claim.given, (record.given, *record.other_given), same_gender=gender is not _DIFFERS
         )
-        if (
-            (family, given) == (_DIFFERS, _DIFFERS)
-            and normalise_name(claim.family) in name_parts(" ".join(record.given))
-            and normalise_name(record.family) == normalise_name(" ".join(claim.given))
-        ):
-            family = given = Agreement.SWAPPED
         return cls(
-            number=_compare_number(claim.nhs_number, record.nhs_number, requested),
+            number=compare_number(claim.nhs_number, record.nhs_number, requested),
             birth_date=compare_birth_date(claim.birth_date, record.birth_date),
             family=family,
-            given=given,
+            fit=fit,
+            swapped=family in _UNLIKE
+            and fit.agreement in _UNLIKE
+            and names_swapped(claim.family, claim.given, record.family, record.given),
             gender=gender,
             postcode=compare_postcode(claim.postcode, record.postcode),
+            several=one_of_several
+            or record.birth_order is not None
+            or tells_of_several(claim.given),
         )
+
+    @property
+    def given(self) -> Agreement:
+        return self.fit.agreement
 
     def comparison(self, verdict: Verdict, rule: str) -> Comparison:
         return Comparison(
@@ -134,22 +191,25 @@ class _Fields:
             rule,
             self.number,
             self.birth_date,
-            self.family,
-            self.given,
+            Agreement.SWAPPED if self.swapped else self.family,
+            Agreement.SWAPPED if self.swapped else self.given,
             self.gender,
             self.postcode,
         )
 
 
-_DIFFERS: Final = Agreement.DIFFERS
+_Verdict = tuple[Verdict, str]
 
 
-def _judge_retrieval(on: _Fields, one_of_several: bool) -> tuple[Verdict, str]:
+def _judge_retrieval(on: _Fields) -> _Verdict:
     if on.number not in (Agreement.AGREES, Agreement.SUPERSEDED):
         return Verdict.CONFLICT, "number_differs"
-    if on.birth_date is _DIFFERS:
+    # A wrong digit is believed only of somebody who is otherwise named: brothers are born on
+    # dates that differ in one
+    named = on.fit is GivenFit.WHOLE and on.family in _AGREED
+    if on.birth_date is _DIFFERS or (on.birth_date is Agreement.NEARLY and not named):
         return Verdict.CONFLICT, "birth_date_differs"
-    names_verdict, names_rule = _judge_names(on, one_of_several)
+    names_verdict, names_rule = _judge_names(on)
     if names_verdict is Verdict.CONFLICT:
         return names_verdict, names_rule
     if on.birth_date is not Agreement.AGREES:
@@ -157,141 +217,98 @@ def _judge_retrieval(on: _Fields, one_of_several: bool) -> tuple[Verdict, str]:
     return names_verdict, names_rule
 
 
-def _judge_names(on: _Fields, one_of_several: bool) -> tuple[Verdict, str]:
-    if on.given is Agreement.SWAPPED:
+def _judge_names(on: _Fields) -> _Verdict:
+    if on.swapped:
         return Verdict.POTENTIAL, "names_swapped"
     if on.given in _AGREED:
-        both = on.family in _AGREED
-        return Verdict.VERIFIED, "number_birth_date_names" if both else "number_birth_date_given"
-    if on.given is _DIFFERS:
-        twin = on.family in _AGREED
-        return Verdict.CONFLICT, "given_differs_perhaps_a_twin" if twin else "names_differ"
+        return _judge_given(on)
+    if on.given in _UNLIKE:
+        family = on.family in _AGREED
+        if on.fit is GivenFit.NEAR and family and not on.several:
+            return Verdict.POTENTIAL, "given_nearly"
+        return Verdict.CONFLICT, "given_differs_perhaps_a_twin" if family else "names_differ"
     # The given name is silent: the family name must agree whole
     if on.family is _DIFFERS:
         return Verdict.CONFLICT, "family_differs"
     # Nothing tells twins apart then but the gender
     if on.gender is _DIFFERS:
         return Verdict.POTENTIAL, "gender_differs_perhaps_a_twin"
-    if one_of_several:
+    if on.several:
         return Verdict.POTENTIAL, "given_unknown_perhaps_a_twin"
     if on.family is Agreement.AGREES:
         return Verdict.VERIFIED, "number_birth_date_family"
     return Verdict.POTENTIAL, "names_insufficient"
 
 
-def _judge_search(on: _Fields, score: float | None, least: float) -> tuple[Verdict, str]:
-    if on.birth_date is _DIFFERS:
-        return Verdict.CONFLICT, "birth_date_differs"
-    if on.given is Agreement.PLACEHOLDER:
-        return Verdict.POTENTIAL, "placeholder_given"
-    if on.given is _DIFFERS or on.family is _DIFFERS:
-        return Verdict.CONFLICT, "given_differs" if on.given is _DIFFERS else "family_differs"
-    if on.number is _DIFFERS:
-        return Verdict.POTENTIAL, "another_number"
-    if score is None:
-        return Verdict.POTENTIAL, "without_score"
-    if score < least:
-        return Verdict.POTENTIAL, "low_score"
-    if on.birth_date is not Agreement.AGREES:
-        return Verdict.POTENTIAL, f"birth_date_{on.birth_date}"
-    if on.family is Agreement.AGREES and on.given in _AGREED:
+def _judge_given(on: _Fields) -> _Verdict:
+    """The given names fit, whole or in part."""
+    both = on.family in (*_AGREED, Agreement.NEARLY)
+    if on.fit is GivenFit.WHOLE:
+        return Verdict.VERIFIED, "number_birth_date_names" if both else "number_birth_date_given"
+    if on.fit is GivenFit.FURTHER:
+        return Verdict.POTENTIAL, "further_given_names_differ"
+    # Twins are called Ann and Anna, Lily Grace and Grace Lily
+    if on.several or on.gender is _DIFFERS:
+        return Verdict.POTENTIAL, "given_partly_perhaps_a_twin"
+    if not both:
+        return Verdict.POTENTIAL, "names_insufficient"
+    return Verdict.VERIFIED, "number_birth_date_names"
+
+
+def _judge_search(on: _Fields, score: float | None, least: float, others: _Others) -> _Verdict:
+    contradicted = _contradiction(on)
+    if contradicted is not None:
+        return Verdict.CONFLICT, contradicted
+    doubt = _doubt(on, score, least, others)
+    if doubt is not None:
+        return Verdict.POTENTIAL, doubt
+    here = on.postcode is Agreement.AGREES
+    if on.fit not in (GivenFit.WHOLE, GivenFit.FORMER):
+        # The name is not the whole one: Ali is not in PDS, and Alistair, born on the same day, is
+        apart = here and (others.manner.alone or on.fit is GivenFit.SPELLING)
+        if not (apart and on.gender is Agreement.AGREES and on.family is Agreement.AGREES):
+            return Verdict.POTENTIAL, "given_partly"
         return Verdict.VERIFIED, "birth_date_names"
-    return Verdict.POTENTIAL, "names_insufficient"
+    if on.family is Agreement.AGREES:
+        rule = "birth_date_names_postcode" if others.manner.placed else "birth_date_names"
+        return Verdict.VERIFIED, rule
+    if here:
+        return Verdict.VERIFIED, "birth_date_given_postcode"
+    return Verdict.POTENTIAL, f"family_{on.family}"
 
 
-def _compare_number(claimed: str | None, held: str, requested: str | None) -> Agreement:
-    """A number with a wrong check digit is a slip of the pen: it says nothing."""
-    digits = re.sub(r"[ \-]", "", claimed or "")
-    if not re.fullmatch(r"[0-9]{10}", digits, re.ASCII) or check_digit(digits[:9]) != int(
-        digits[9]
-    ):
-        return Agreement.ABSENT
-    if digits == held:
-        return Agreement.AGREES
-    return Agreement.SUPERSEDED if digits == requested else Agreement.DIFFERS
+def _contradiction(on: _Fields) -> str | None:
+    """What rules the person out whom a search found."""
+    if on.birth_date is _DIFFERS:
+        return "birth_date_differs"
+    if on.swapped:
+        return None
+    if on.fit is GivenFit.OTHER:
+        return "given_differs"
+    # Never "the same child under another family name": that is how an adopted child looks
+    return "family_differs" if on.family is _DIFFERS else None
 
 
-def compare_birth_date(claimed: str | None, held: str | None) -> Agreement:
-    """ISO dates, either of them perhaps partial. Day and month swapped is no agreement."""
-    if not claimed or not held:
-        return Agreement.ABSENT
-    if not (_FULL_DATE.fullmatch(claimed) and _FULL_DATE.fullmatch(held)):
-        shorter, longer = sorted((claimed, held), key=len)
-        return Agreement.PARTLY if longer.startswith(shorter) else Agreement.DIFFERS
-    if claimed == held:
-        return Agreement.AGREES
-    swapped = f"{claimed[:4]}-{claimed[8:]}-{claimed[5:7]}"
-    return Agreement.SWAPPED if swapped == held else Agreement.DIFFERS
-
-
-def compare_family(claimed: str | None, held: tuple[str | None, ...]) -> Agreement:
-    """A family name against those of a record, now and before."""
-    name = normalise_name(claimed)
-    names = {each for family in held if (each := normalise_name(family))}
-    if not name or name in _NO_FAMILY or not names:
-        return Agreement.ABSENT
-    if name in names:
-        return Agreement.AGREES
-    parts = {part for family in held for part in name_parts(family)}
-    shared = parts.intersection(name_parts(claimed))
-    long_enough = any(len(part) >= _SHORTEST_PREFIX for part in shared)
-    return Agreement.PARTLY if long_enough else Agreement.DIFFERS
-
-
-def compare_given(
-    claimed: tuple[str, ...], held: tuple[tuple[str, ...], ...], *, same_gender: bool = True
-) -> Agreement:
-    """Given names against each set of a record's. A middle name alone is no agreement.
-
-    Rob and Robert agree in part (a prefix of three letters or more) unless the genders differ:
-    Daniel and Danielle may be twins. An initial says nothing, unless it is a wrong one.
-    """
-    held = tuple(names for names in held if names)
-    if not any(each.strip() for each in claimed) or not held:
-        return Agreement.ABSENT
-    if is_placeholder_given(" ".join(claimed)) or is_placeholder_given(" ".join(held[0])):
-        return Agreement.PLACEHOLDER
-    agreements = [_compare_given_set(claimed, names, same_gender) for names in held]
-    for best in (Agreement.AGREES, Agreement.PARTLY, Agreement.ABSENT):
-        if best in agreements:
-            return best
-    return Agreement.DIFFERS
-
-
-def _compare_given_set(
-    claimed: tuple[str, ...], held: tuple[str, ...], same_gender: bool
-) -> Agreement:
-    ours, theirs = name_parts(" ".join(claimed)), name_parts(" ".join(held))
-    if not ours or not theirs:
-        return Agreement.ABSENT
-    if ours[0] in theirs or theirs[0] in ours or "".join(ours) == "".join(theirs):
-        # A lone initial that equals a middle initial is not enough to call it the same name
-        return Agreement.AGREES if min(len(ours[0]), len(theirs[0])) > 1 else Agreement.ABSENT
-    shorter, longer = sorted((ours[0], theirs[0]), key=len)
-    if not longer.startswith(shorter) or not same_gender:
-        return Agreement.DIFFERS
-    return Agreement.PARTLY if len(shorter) >= _SHORTEST_PREFIX else Agreement.ABSENT
-
-
-def compare_gender(claimed: str | None, held: str | None) -> Agreement:
-    """Only male and female say anything; HL7's M and F and the NHS's 1 and 2 are understood."""
-    ours, theirs = _GENDERS.get((claimed or "").casefold()), _GENDERS.get((held or "").casefold())
-    if ours is None or theirs is None:
-        return Agreement.ABSENT
-    return Agreement.AGREES if ours == theirs else Agreement.DIFFERS
-
-
-_GENDERS: Final = {
-    "male": "male", "m": "male", "1": "male",
-    "female": "female", "f": "female", "2": "female",
-}  # fmt: skip
-
-
-def compare_postcode(claimed: str | None, held: str | None) -> Agreement:
-    """Full postcodes; the same outward half agrees in part."""
-    ours, theirs = normalise_postcode(claimed), normalise_postcode(held)
-    if ours is None or theirs is None:
-        return Agreement.ABSENT
-    if ours == theirs:
-        return Agreement.AGREES
-    return Agreement.PARTLY if ours.split()[0] == theirs.split()[0] else Agreement.DIFFERS
+def _doubt(on: _Fields, score: float | None, least: float, others: _Others) -> str | None:
+    """What keeps a search's match from being proven; the first reason counts."""
+    here, manner = on.postcode is Agreement.AGREES, others.manner
+    scored = score is not None and 0 <= score <= 1
+    partly = on.fit not in (GivenFit.WHOLE, *_SILENT)
+    reasons = (
+        (on.swapped, "names_swapped"),
+        (on.fit is GivenFit.PLACEHOLDER, "placeholder_given"),
+        (on.fit is GivenFit.NEAR, "given_nearly"),
+        (on.number is _DIFFERS, "another_number"),
+        (on.birth_date is not Agreement.AGREES, f"birth_date_{on.birth_date}"),
+        (manner.ranged, "birth_date_range"),
+        (not scored, "without_score"),
+        (score is not None and score < least, "low_score"),
+        (others.died, "deceased"),
+        (on.fit is GivenFit.SILENT or on.family is Agreement.ABSENT, "names_insufficient"),
+        (on.fit is GivenFit.FURTHER, "further_given_names_differ"),
+        (on.gender is _DIFFERS, "gender_differs"),
+        (partly and on.several, "given_partly_perhaps_a_twin"),
+        (manner.placed and not here, "placed_elsewhere"),
+        (others.country and not here, "number_of_another_country"),
+    )
+    return next((reason for holds, reason in reasons if holds), None)

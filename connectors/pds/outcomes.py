@@ -15,8 +15,9 @@ class PdsRecord:
 
     `family`, `given`: of the name in use now; the `other_` ones are old, maiden, nick- and
     temporary names. `birth_date` is ISO text and may be partial. `restricted` is True for
-    everything that is not plainly unrestricted; `postcode` is then None. `warnings` are rule
-    names, without values.
+    everything that is not plainly unrestricted; `postcode` is then None. `birth_order` is there if
+    PDS states an order of birth (1 to 7): perhaps one of twins. `warnings` are rule names, without
+    values.
     """
 
     nhs_number: str = field(repr=False)
@@ -29,6 +30,7 @@ class PdsRecord:
     postcode: str | None = field(default=None, repr=False)
     restricted: bool = True
     deceased: bool = False
+    birth_order: int | None = None
     version_id: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -116,11 +118,13 @@ class TokenRefused:
 class Bug:
     """An answer that no right request gets, or that cannot be read: it says nothing of the person.
 
-    `status` is the HTTP status.
+    `status` is the HTTP status. `refused`: PDS itself says that the question is wrong; it is well,
+    and will say so again.
     """
 
     rule: str
     status: int | None = None
+    refused: bool = False
 
 
 GetOutcome = (

@@ -56,6 +56,7 @@ def read_record(resource: Mapping[str, Any], *, today: date) -> PdsRecord | Bug:
         postcode=None if restricted else _home_postcode(resource, today),
         restricted=restricted,
         deceased=_is_deceased(resource),
+        birth_order=_birth_order(resource),
         version_id=_text(meta.get("versionId")) if isinstance(meta, dict) else None,
         warnings=() if is_valid_fhir(resource) else ("pds.warning.fhir_invalid",),
     )
@@ -101,19 +102,24 @@ def read_search(status: int, body: Any, *, today: date) -> SearchOutcome:
 
 def _read_bundle(bundle: Mapping[str, Any], today: date) -> SearchOutcome:
     entries = _objects(bundle, "entry")
-    total = bundle.get("total")
+    said = bundle.get("total")
+    total = said if isinstance(said, int) and not isinstance(said, bool) else None
     if total == 0 and not entries:
         return NotFound("pds.search_no_match")
-    if len(entries) > 1 or (isinstance(total, int) and total > 1):
+    if len(entries) > 1 or (total is not None and total > 1):
         return TooMany()
     if not entries or not isinstance(resource := entries[0].get("resource"), dict):
         return Bug("pds.bug.bundle_without_record", 200)
+    if total is None:
+        return Bug("pds.bug.bundle_without_total", 200)
+    if total != len(entries):
+        return Bug("pds.bug.bundle_total_differs", 200)
     record = read_record(resource, today=today)
     if isinstance(record, Bug):
         return record
     search = entries[0].get("search")
     score = search.get("score") if isinstance(search, dict) else None
-    scored = isinstance(score, (int, float)) and not isinstance(score, bool)
+    scored = isinstance(score, (int, float)) and not isinstance(score, bool) and 0 <= score <= 1
     return Found(record, score if scored else None, "pds.search_found")
 
 
@@ -141,13 +147,16 @@ def _problem(status: int, body: Any) -> _Problem:
         "TOO_MANY_REQUESTS": RateLimited(),
     }
     codes = tuple(_codes(body))
-    for code in codes:
-        if code in known:
-            return known[code]
-    if status >= 500:
+    if status >= 500:  # whatever it says: who fails does not know who there is
         return Unavailable(f"pds.unavailable.http_{status}")
+    for code in codes:
+        # With a 200 there is one known outcome that is no record; no other is an answer
+        if code in known and (status != 200 or code == "TOO_MANY_MATCHES"):
+            return known[code]
     if codes:
-        named = codes[0] in _OUR_FAULTS
+        if codes[0] in _OUR_FAULTS:
+            return Bug(f"pds.bug.{codes[0].lower()}", status, refused=status == 400)
+        named = codes[0] in known
         return Bug(f"pds.bug.{codes[0].lower()}" if named else "pds.bug.unknown_code", status)
     by_status: dict[int, _Problem] = {
         401: TokenRefused(),
@@ -207,6 +216,16 @@ def _is_deceased(resource: Mapping[str, Any]) -> bool:
                 if any(coding.get("code") == _FORMAL_DEATH for coding in codings):
                     return True
     return False
+
+
+def _birth_order(resource: Mapping[str, Any]) -> int | None:
+    """The stated order of birth. 8 and 9 are no order (not applicable, not known); 1 may be that
+    of an only child as well, and is taken for a first twin's: the error costs a person's look.
+    """
+    order = resource.get("multipleBirthInteger")
+    if isinstance(order, int) and not isinstance(order, bool) and 1 <= order <= 7:
+        return order
+    return 1 if resource.get("multipleBirthBoolean") is True else None
 
 
 def _names(

@@ -2,7 +2,7 @@
 
 `files` makes keys and passwords at the first start, each in the volume of those who need it:
 
-- configuration, for every process: ``halyard.toml`` (the app role's database, the PDS token),
+- configuration, for every process: ``halyard.toml`` (the app role's database, where PDS is asked),
   ``keys.toml`` (bus, store and webhook keys), ``directory.toml``;
 - audit, for the sealer: the key of checkpoints, and the checkpoints themselves;
 - admin, for PostgreSQL and the one job that provisions it: the superuser's and owner's passwords;
@@ -103,6 +103,9 @@ def files(
             admin, practice_access.HUB_CLIENT
         ).read_text(),
     }
+    wanted[configuration / "pds-key.json"] = practice_access.key_file(
+        admin, practice_access.PDS_CLIENT
+    ).read_text()
     for client in practice_access.MACHINES:
         key = practice_access.key_file(practice_files, client)
         wanted[key] = practice_access.key_file(admin, client).read_text()
@@ -145,7 +148,11 @@ def _settings(secret: dict[str, Any]) -> str:
         "[http]\n"
         f'database_url = "postgresql://halyard_face:{secret["face_password"]}@{DATABASE}/halyard"\n\n'
         f'[sessions]\nclient_key_file = "{CONFIGURATION}/session-key.json"\n\n'
-        f'[pds]\ntoken = "{secret["pds_token"]}"\n\n'
+        "[pds]\n"
+        f'token_url = "http://sandbox-pds:{SANDBOX_PORT}/oauth2/token"\n'
+        f'api_key = "{practice_access.PDS_API_KEY}"\n'
+        f'private_key_file = "{CONFIGURATION}/pds-key.json"\n'
+        f'key_id = "{practice_access.PDS_KEY_ID}"\n\n'
         "[ncmd]\n"
         f'database_url = "postgresql://halyard_ncmd:{secret["ncmd_password"]}@{DATABASE}/halyard"\n'
         f'submit_token = "{secret["ncmd_token"]}"\n'

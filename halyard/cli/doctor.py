@@ -18,6 +18,8 @@ from connectors.hl7v2.process import check_feeds
 from connectors.hl7v2.tls import server_context
 from flag_service.door import make_door
 from halyard import kafka_admin
+from halyard.cli import doctor_identity
+from halyard.cli.doctor_pds import pds
 from halyard.cli.doctor_proof import Result, guardians, policy_versions, sealer
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.policy import SOON
@@ -65,11 +67,13 @@ def doctor(json: Json = False) -> None:
             ("policies", _policies),
             ("guardians", guardians),
             ("hl7v2", _hl7v2),
+            ("pds", pds),
             ("kafka", _kafka),
             ("topics", _topics),
             ("database", _database),
             ("rows", _rows),
             ("versions", policy_versions),
+            *doctor_identity.CHECKS,
             ("stages", _stages),
             ("deliveries", _deliveries),
             ("messages", _messages),

@@ -32,6 +32,9 @@ _COMMANDS: Final = {
     "retention": "halyard.cli.retention:app",
     "keys": "halyard.cli.keys:app",
     "reviews": "halyard.cli.reviews:app",
+    "worklist": "halyard.cli.worklist:app",
+    "identity": "halyard.cli.identity:app",
+    "pds": "halyard.cli.pds:app",
     "token": "halyard.cli.token:app",
     "access": "halyard.cli.doors:app",
     "audit": "halyard.cli.audit:app",
@@ -50,6 +53,8 @@ _COMMANDS: Final = {
     "serve": "halyard.cli.processes:serve",
     "send": "halyard.cli.send:send",
     "trace": "halyard.cli.trace:trace",
+    "trace-batch": "halyard.cli.trace_batch:app",
+    "trace-person": "halyard.cli.trace_person:trace_person",
     "pause": "halyard.cli.pauses:pause",
     "resume": "halyard.cli.pauses:resume",
 }

@@ -134,10 +134,80 @@ _WORKLIST: Final[dict[str, Any]] = {
             "line": 7,
             "opened_at": _AT,
             "age_seconds": 60,
+            "words": "in words",
+            "claimed_by": "a name",
+            "claimed_until": _AT,
+            "question": "names",
+            "asked_at": _AT,
+            "next_try_at": _AT,
+            "tries": 1,
+            "ends_at": _AT,
+            "claim": {
+                "nhs_number": _NUMBER,
+                "family": "Example",
+                "given": ["Robin"],
+                "birth_date": "2017-03-14",
+                "gender": "female",
+                "plan_type": "child-protection",
+            },
+            "candidates": [
+                {"rule": "r", "found_by": "search", "fields": {"family": "agrees"}},
+            ],
+            "closed_at": _AT,
+            "closed_rule": "r",
+            "closed_words": "in words",
+            "ended_by": "a name",
+            "ended_reason": "a reason",
+            "decisions": [
+                {
+                    "decision_id": str(uuid.UUID(int=5)),
+                    "action": "resolve",
+                    "code": "nobody",
+                    "despite": ["superseded"],
+                    "scheduled": False,
+                    "by": "a name",
+                    "reason": "a reason",
+                    "at": _AT,
+                    "state": "done",
+                    "outcome": "r",
+                    "words": "in words",
+                    "ended_at": _AT,
+                }
+            ],
         }
     ],
     "next": "cursor",
     "more": False,
+}
+_RECORD: Final[dict[str, Any]] = {
+    "answer": "record",
+    "as_of": _AT,
+    "relation": "flag",
+    "name": {"family": "Example", "given": ["Robin"]},
+    "birth_date": "2017-03-14",
+    "gender": "female",
+    "number_status": {"indicator": "S01", "verified_at": _AT, "basis": "pds"},
+    "restricted": False,
+    "deceased": False,
+    "identifiers": [
+        {
+            "scheme": "la-child-id",
+            "value": "LA-1",
+            "assigner": "E09000001",
+            "organisation": "E09000001",
+            "stated_at": _AT,
+        }
+    ],
+    "other_identifiers": [
+        {
+            "scheme": "unique-pupil-number",
+            "value": "B801200005001",
+            "assigner": "",
+            "organisation": "E09000002",
+            "stated_at": _AT,
+        }
+    ],
+    "siblings": [{"local_id": "LA-2"}],
 }
 _LETTER: Final[dict[str, Any]] = {"letter.number": _NUMBER, "letter": "a FHIR message"}
 _CASE: Final[dict[str, Any]] = {
@@ -191,8 +261,19 @@ SAMPLES: Final[dict[Flow, dict[str, Any]]] = {
     },
     Flow.UPLOAD_ANSWER: {"answers.local_id": "LA-1", "answers": "codes"},
     Flow.WORKLIST: _WORKLIST,
+    Flow.TRACE: {
+        "outcome": "verified",
+        "rule": "pds.get.number_birth_date_names",
+        "nhs_number": _NUMBER,
+        "fields": dict.fromkeys(
+            ("nhs_number", "family", "given", "birth_date", "gender"), "agrees"
+        ),
+        "lines": [{"local_id": "LA-1", "outcome": "verified", "rule": "r", "nhs_number": _NUMBER}],
+    },
+    Flow.PERSON_RECORD: _RECORD,
     Flow.CASE_EVENT: {**_LETTER, **_CASE},
     Flow.REPORT_REQUEST: _LETTER,
+    Flow.NUMBER_CHANGE: _LETTER,
     Flow.NCMD_SUBMISSION: _CASE,
     Flow.EXTRACT: {
         **dict.fromkeys(sorted(FIELDS), "a value"),

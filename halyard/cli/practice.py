@@ -52,6 +52,10 @@ CONTACT_ENDPOINT = "practice-hospital-contact"
 ORGANISATIONS = (AUTHORITY, HOSPITAL, SECOND_HOSPITAL, SURGERY, SCHOOL, POLICE, PANEL_OFFICE)
 """Those that call the hub, each with a token of its own."""
 
+RELAY = "pds-relay"
+"""Name of the token that hands in word of changes at PDS, and does nothing else; the hospital's."""
+_RELAY_ROLES = f'roles = ["{RELAY}"]\n'
+
 
 @dataclass(frozen=True, slots=True)
 class Practice:
@@ -86,7 +90,6 @@ def prepare(
         {
             "bus_key": secrets.token_hex(32),
             "store_key": secrets.token_hex(32),
-            "pds_token": secrets.token_urlsafe(24),
             "owner_password": secrets.token_hex(16),
             "app_password": secrets.token_hex(16),
             "ncmd_password": secrets.token_hex(16),
@@ -98,7 +101,8 @@ def prepare(
         },
         as_they_are=("audit",),  # a key that was retired does not come back
     )
-    _keep(practice.tokens_file, {code: secrets.token_urlsafe(32) for code in ORGANISATIONS})
+    names = (*ORGANISATIONS, RELAY)
+    _keep(practice.tokens_file, {name: secrets.token_urlsafe(32) for name in names})
     practice_access.make_keys(data_dir)
     write_private(
         practice.directory_file,
@@ -159,7 +163,7 @@ def _entry(name: str, text: object) -> str:
 
 
 def read_tokens(path: Path) -> dict[str, str]:
-    """Practice bearer tokens by organisation code."""
+    """Practice bearer tokens by organisation code; the relay's by its name."""
     try:
         return {str(code): str(token) for code, token in tomllib.loads(path.read_text()).items()}
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -184,9 +188,10 @@ def _directory(
 ) -> str:
     quote = json.dumps
     credentials = "".join(
-        f'[[credential]]\norganisation = "{code}"\n'
-        f'sha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\n\n'
-        for code, token in tokens.items()
+        f'[[credential]]\norganisation = "{HOSPITAL if name == RELAY else name}"\n'
+        f'sha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\n'
+        f"{_RELAY_ROLES if name == RELAY else ''}\n"
+        for name, token in tokens.items()
     )
     return f"""# Written anew by each `halyard up`, for practice: entries of your own belong into
 # directory-more.toml beside it. docs/reference/directory.md has a real one

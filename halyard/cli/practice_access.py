@@ -14,6 +14,12 @@ from stores.credentials import default_roles
 HUB_CLIENT: Final = "halyard"
 """The hub as the practice issuer knows it: what people log in to."""
 
+PDS_CLIENT: Final = "pds"
+"""The hub as the practice PDS knows it: the file of its key."""
+
+PDS_API_KEY: Final = "practice-hub"
+PDS_KEY_ID: Final = "practice-1"
+
 MACHINES: Final = {"practice-hospital": HOSPITAL, "practice-authority": AUTHORITY}
 """Practice machines that sign their own tokens, and their organisations."""
 
@@ -30,7 +36,7 @@ def key_file(data_dir: Path, client: str) -> Path:
 def make_keys(data_dir: Path) -> None:
     """Make the private keys that are missing, each in a file that its owner alone reads."""
     (data_dir / "clients").mkdir(parents=True, exist_ok=True, mode=0o700)
-    for client in (HUB_CLIENT, *MACHINES):
+    for client in (HUB_CLIENT, PDS_CLIENT, *MACHINES):
         place = key_file(data_dir, client)
         if not place.exists():
             write_private(place, json.dumps(make_key(bits=BITS).as_dict(private=True)))

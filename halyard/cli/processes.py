@@ -121,13 +121,84 @@ def pds(
     people: Annotated[
         Path | None, typer.Option(help="JSON lines of people; default: the demo's cast.")
     ] = None,
+    generate: Annotated[
+        int, typer.Option(min=0, metavar="N", help="And N invented people more, in families.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same people.")] = 1,
+    calls_per_second: Annotated[
+        int | None, typer.Option(min=1, help="The ration: 429 beyond it. The real default is 5.")
+    ] = None,
+    latency_ms: Annotated[int, typer.Option(min=0, help="Each answer waits so long.")] = 0,
+    latency_jitter_ms: Annotated[int, typer.Option(min=0, help="Give or take, evenly spread.")] = 0,
+    error_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="This share of requests gets 503.")
+    ] = 0.0,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask nobody for a token.")] = False,
+    static_token: Annotated[
+        str | None,
+        typer.Option(envvar="HALYARD_PDS__TOKEN", help="A bearer token that is always taken."),
+    ] = None,
+    apps: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="HALYARD_SANDBOX_PDS_APPS",
+            help="JSON file of applications that may get tokens: {api_key: JWKS}.",
+        ),
+    ] = None,
+    app_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="HALYARD_SANDBOX_PDS_APP_KEY",
+            help="RSA key of one application (PEM or JWK); made if there is none.",
+        ),
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="HALYARD_PDS__API_KEY", help="Its API key.")
+    ] = None,
+    key_id: Annotated[
+        str | None, typer.Option(envvar="HALYARD_PDS__KEY_ID", help="Its key's id (kid).")
+    ] = None,
+    token_seconds: Annotated[
+        int, typer.Option(min=1, max=86_400, help="How long an issued token is good.")
+    ] = 599,
+    organisation_required: Annotated[
+        bool,
+        typer.Option(
+            "--organisation-required", help="Refuse calls without NHSD-End-User-Organisation-ODS."
+        ),
+    ] = False,
 ) -> None:
-    """A practice Personal Demographics Service with invented people."""
+    """A practice Personal Demographics Service with invented people.
+
+    Needs no hub, database or Kafka. Prints one JSON line with base_url and token_url when it
+    answers. Without credentials among its options and the hub's own settings it takes the token
+    "practice-token".
+    """
+    from sandbox.pds.faults import Faults
+    from sandbox.pds.process import Options
     from sandbox.pds.process import run as run_pds
+
+    options = Options(
+        people=people,
+        generate=generate,
+        seed=seed,
+        calls_per_second=calls_per_second,
+        no_auth=no_auth,
+        static_token=static_token or None,
+        apps=apps,
+        app_key=app_key,
+        api_key=api_key,
+        key_id=key_id,
+        token_seconds=token_seconds,
+        organisation_required=organisation_required,
+        faults=Faults(
+            latency_ms=latency_ms, latency_jitter_ms=latency_jitter_ms, error_rate=error_rate
+        ),
+    )
 
     async def run(running: Service, settings: Settings) -> None:
         _practice_only(settings)
-        await run_pds(running, settings, port=port, people_file=people)
+        await run_pds(running, settings, port=port, options=options, announce=True)
 
     run_process("sandbox-pds", run)
 

@@ -302,7 +302,12 @@ class System:
             HALYARD_HL7V2__PORT=str(mllp),
             HALYARD_HTTP__PORT=str(api),
             HALYARD_PDS__BASE_URL=f"http://127.0.0.1:{pds}/personal-demographics/FHIR/R4",
-            HALYARD_PDS__TOKEN=practice.read_secret(files.secrets_file, "pds_token"),
+            HALYARD_PDS__TOKEN_URL=f"http://127.0.0.1:{pds}/oauth2/token",
+            HALYARD_PDS__API_KEY=practice_access.PDS_API_KEY,
+            HALYARD_PDS__PRIVATE_KEY_FILE=str(
+                practice_access.key_file(self.data_dir, practice_access.PDS_CLIENT)
+            ),
+            HALYARD_PDS__KEY_ID=practice_access.PDS_KEY_ID,
             HALYARD_ACCESS__ISSUER=f"http://127.0.0.1:{issuer}",
             HALYARD_SESSIONS__CLIENT_ID=practice_access.HUB_CLIENT,
             HALYARD_SESSIONS__CLIENT_KEY_FILE=str(

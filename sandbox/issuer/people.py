@@ -39,6 +39,9 @@ PEOPLE = (
     ),
     PracticePerson("p-1004", "Arun Auditor", HOSPITAL, ("auditor",), "Information governance"),
     PracticePerson(
+        "p-1005", "Rita Records", HOSPITAL, ("records-officer",), "Patient administration"
+    ),
+    PracticePerson(
         "p-1101", "Olu Clinician", SECOND_HOSPITAL, ("clinician",), "Paediatric registrar"
     ),
     PracticePerson("p-1201", "Greta Clinician", SURGERY, ("clinician",), "General practitioner"),
@@ -47,6 +50,7 @@ PEOPLE = (
     PracticePerson(
         "p-2003", "Gil Guardian", AUTHORITY, ("caldicott-guardian",), "Caldicott guardian"
     ),
+    PracticePerson("p-2004", "Kit Clerk", AUTHORITY, ("records-officer",), "Data clerk"),
     PracticePerson(
         "p-3001", "Pat Panel", PANEL_OFFICE, ("panel-coordinator",), "Child death review office"
     ),

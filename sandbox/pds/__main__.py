@@ -1,4 +1,4 @@
-"""``python -m sandbox.pds``: the practice PDS as a process of its own."""
+"""``python -m sandbox.pds``: the practice PDS, small; ``halyard sandbox pds`` has every option."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 from halyard.errors import HalyardError
-from sandbox.pds.people import generate, load_people
-from sandbox.pds.server import serve
+from sandbox.pds.people import load_people
+from sandbox.pds.population import populate
+from sandbox.pds.server import serve, token_url
 from sandbox.pds.settings import PdsSandboxSettings
 from sandbox.samples.cast import PEOPLE_FILE
 
@@ -32,7 +33,7 @@ def main() -> int:
         calls_per_second=given.calls_per_second,
     )
     try:
-        people = chain(load_people(given.people), generate(given.generate, given.seed))
+        people = chain(load_people(given.people), populate(given.generate, given.seed))
         serve(people, settings, host=given.host, port=given.port, on_ready=_say)
     except HalyardError as error:
         print(error.message, file=sys.stderr)
@@ -41,7 +42,8 @@ def main() -> int:
 
 
 def _say(base_url: str) -> None:
-    print(json.dumps({"action": "practice_pds_ready", "base_url": base_url}), flush=True)
+    line = {"base_url": base_url, "token_url": token_url(base_url)}
+    print(json.dumps({"action": "practice_pds_ready", **line}), flush=True)
 
 
 if __name__ == "__main__":

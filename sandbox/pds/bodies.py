@@ -61,7 +61,7 @@ TOO_MANY_WANTED: Final = Problem(
     403,
     "INVALID_VALUE",
     "token",
-    "Cannot retrieve more than one result with application-restricted access token",
+    "Cannot retrieve more than one result with Application Restricted access token",
 )
 INVALID_METHOD: Final = Problem(
     403, "INVALID_METHOD", "forbidden", "Cannot update resource with application-restricted token"
@@ -100,7 +100,8 @@ def patient(person: Person, *, in_search: bool = False) -> Json:
     if person.minimal:
         return resource
     resource["name"] = _names(person, in_search=in_search)
-    resource["gender"] = person.gender
+    if person.gender:
+        resource["gender"] = person.gender
     if person.birth_date:
         resource["birthDate"] = person.birth_date
     if person.multiple_birth is not None:
@@ -167,7 +168,7 @@ def _names(person: Person, *, in_search: bool) -> list[Json]:
         {
             "id": "N1",
             "use": "usual",
-            "period": {"start": "2010-01-01"},
+            "period": {"start": _since(person)},
             "given": list(person.given),
             "family": person.family,
         }
@@ -179,11 +180,19 @@ def _names(person: Person, *, in_search: bool) -> list[Json]:
     return names
 
 
+def _since(person: Person) -> str:
+    """From when the usual name holds: the end of an old one, or birth where that is known."""
+    ends = [name.end for name in person.former_names if name.end and name.use in ("old", "maiden")]
+    whole = person.birth_date if len(person.birth_date) == 10 else "2010-01-01"
+    return max(ends, default=whole)
+
+
 def _former(name: FormerName, person: Person, place: int) -> Json:
+    start = name.start or (person.birth_date if len(person.birth_date) == 10 else "2000-01-01")
     return {
         "id": f"N{place}",
         "use": name.use,
-        "period": {"start": "2000-01-01", **({"end": name.end} if name.end else {})},
+        "period": {"start": start, **({"end": name.end} if name.end else {})},
         "given": list(name.given or person.given),
         "family": name.family or person.family,
     }
@@ -219,4 +228,16 @@ def _whereabouts(person: Person) -> Json:
                 "postalCode": person.postcode,
             }
         ]
+    if contacts := _contacts(person):
+        found["telecom"] = contacts
     return found
+
+
+def _contacts(person: Person) -> list[Json]:
+    held = (("phone", person.phone), ("email", person.email))
+    return [
+        {"id": f"T{place}", "use": "home", "system": system, "value": value,
+         "period": {"start": "2020-01-01"}}
+        for place, (system, value) in enumerate(held, start=1)
+        if value
+    ]  # fmt: skip

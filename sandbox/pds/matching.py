@@ -1,8 +1,12 @@
 """Whom a search of the practice PDS finds: the real API's parameters, minima and manners.
 
-Only what a child's trace needs is looked at; e-mail, phone and death date are accepted by the
-real API and refused here as unknown. Scores are this sandbox's own arithmetic: 1 for all as
-asked, less for a wildcard or a sound-alike. The real API's arithmetic is not published.
+As the real API's documentation of its search says it: names of use usual, nickname and temp are
+searched always, old and maiden names and former postcodes on history, which a fuzzy search always
+includes; in a fuzzy search practice and date of death find nobody and only lower the score.
+
+This sandbox's own, since the real API's is not published: the scores (1 for all as asked, less
+for a wildcard, a sound-alike, names the other way round or history), that a partial date of birth
+is found only by a range that holds it, and that a postcode may have its wildcard anywhere.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ import calendar
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final
 
 from halyard.names import normalise_name
@@ -22,8 +25,12 @@ MAX_RESULTS: Final = 50
 _KNOWN: Final = frozenset(
     {"family", "given", "birthdate", "gender", "address-postalcode", "address-postcode"}
     | {"general-practitioner", "_fuzzy-match", "_exact-match", "_history", "_max-results"}
+    | {"death-date", "email", "phone"}
 )
-_REPEATABLE: Final = frozenset({"given", "birthdate"})
+_REPEATABLE: Final = frozenset({"given", "birthdate", "death-date"})
+_LONGEST: Final = {"email": 254}  # of the others: 35
+_NOWHERE: Final = "ZZ99"  # pseudo-postcodes: no fixed abode, not known, abroad
+_USED_NOW: Final = ("usual", "nickname", "temp")
 _DATE: Final = re.compile(r"(eq|ge|le)?([0-9]{4}-[0-9]{2}-[0-9]{2})", re.ASCII)
 _SOUNDEX: Final = str.maketrans("bfpvcgjkqsxzdtlmnr", "111122222222334556")
 
@@ -48,6 +55,10 @@ class Search:
     gender: str | None = None
     postcode: str | None = field(default=None, repr=False)
     practice: str | None = None
+    died_from: str = field(default="", repr=False)
+    died_to: str = field(default="9999", repr=False)
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
     fuzzy: bool = False
     exact: bool = False
     history: bool = False
@@ -73,7 +84,7 @@ def read_search(parameters: Iterable[tuple[str, str]], *, restricted_mode: bool)
         if len(given_values) > 1 and name not in _REPEATABLE:
             raise _invalid(name, given_values[-1])
         for value in given_values:
-            if not 0 < len(value) <= 35:
+            if not 0 < len(value) <= _LONGEST.get(name, 35):
                 raise _invalid(name, value)
     if "address-postalcode" in values and "address-postcode" in values:
         raise BadSearch(bodies.INVALID_SEARCH_DATA, "Both postcode parameters were given")
@@ -148,15 +159,9 @@ def _max_results(values: Mapping[str, list[str]], *, restricted_mode: bool) -> i
 
 
 def _assemble(values: Mapping[str, list[str]], max_results: int) -> Search:
-    born_from, born_to = "", "9999"
-    for text in values.get("birthdate", []):
-        match = _DATE.fullmatch(text)
-        if match is None or not _is_date(match[2]):
-            raise _invalid("birthdate", text)
-        if match[1] != "le":
-            born_from = max(born_from, match[2])
-        if match[1] != "ge":
-            born_to = min(born_to, match[2])
+    born_from, born_to = _range(values, "birthdate")
+    died_from, died_to = _range(values, "death-date")
+    email, phone = _only(values, "email"), _only(values, "phone")
     gender = _only(values, "gender")
     if gender not in (None, "male", "female", "other", "unknown"):
         raise _invalid("gender", gender)
@@ -169,11 +174,28 @@ def _assemble(values: Mapping[str, list[str]], max_results: int) -> Search:
         gender=gender,
         postcode=postcode.replace(" ", "").upper() if postcode else None,
         practice=_only(values, "general-practitioner"),
+        died_from=died_from,
+        died_to=died_to,
+        email=email.casefold() if email else None,
+        phone=phone,
         fuzzy=_flag(values, "_fuzzy-match"),
         exact=_flag(values, "_exact-match"),
         history=_flag(values, "_history"),
         max_results=max_results,
     )
+
+
+def _range(values: Mapping[str, list[str]], name: str) -> tuple[str, str]:
+    since, until = "", "9999"
+    for text in values.get(name, []):
+        match = _DATE.fullmatch(text)
+        if match is None or not _is_date(match[2]):
+            raise _invalid(name, text)
+        if match[1] != "le":
+            since = max(since, match[2])
+        if match[1] != "ge":
+            until = min(until, match[2])
+    return since, until
 
 
 def _is_date(text: str) -> bool:
@@ -204,26 +226,71 @@ def _check_minimum(search: Search, *, dated: bool) -> None:
 def _score(search: Search, person: Person) -> float | None:
     if search.gender is not None and search.gender != person.gender:
         return None
-    if search.practice is not None and search.practice != person.practice:
-        return None
-    if search.postcode is not None and not fnmatchcase(
-        (person.postcode or "").replace(" ", ""), search.postcode
+    if (search.email is not None and search.email != (person.email or "").casefold()) or (
+        search.phone is not None and search.phone != person.phone
     ):
         return None
+    less = _less_for_place(search, person)
+    if less is None:
+        return None
+    for agrees in (_practice_agrees(search, person), _death_agrees(search, person)):
+        if not agrees:
+            if not search.fuzzy:
+                return None
+            less += 0.05
     best: float | None = None
     for family, given, current in _names(search, person):
         score = _names_score(search, family, given)
         if score is not None:
-            score = round(score if current else score - 0.02, 4)
+            score = round(score - less - (0 if current else 0.02), 4)
             best = score if best is None else max(best, score)
-    return best
+    return None if best is None else max(best, 0.0)
+
+
+def _less_for_place(search: Search, person: Person) -> float | None:
+    """What the postcode takes from the score; None if the person is not found by it."""
+    if search.postcode is None:
+        return 0.0
+    if search.postcode.startswith(_NOWHERE):
+        return None
+    if _lives(search.postcode, person.postcode):
+        return 0.0
+    if (search.history or search.fuzzy) and any(
+        _lives(search.postcode, home.postcode) for home in person.former_homes
+    ):
+        return 0.02
+    return None
+
+
+def _lives(pattern: str, postcode: str | None) -> bool:
+    held = (postcode or "").replace(" ", "").upper()
+    return not held.startswith(_NOWHERE) and bool(held) and _like(pattern, held)
+
+
+def _like(pattern: str, text: str) -> bool:
+    parts = (re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(".*".join(parts), text) is not None
+
+
+def _practice_agrees(search: Search, person: Person) -> bool:
+    return search.practice is None or search.practice == person.practice
+
+
+def _death_agrees(search: Search, person: Person) -> bool:
+    if not search.died_from and search.died_to == "9999":
+        return True
+    return person.deceased is not None and (
+        search.died_from <= person.deceased[:10] <= search.died_to
+    )
 
 
 def _names(search: Search, person: Person) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     yield person.family, person.given, True
-    if search.history or search.fuzzy:
-        for former in person.former_names:
-            yield former.family or person.family, former.given or person.given, False
+    history = search.history or search.fuzzy
+    for former in person.former_names:
+        in_use = former.use in _USED_NOW
+        if history or in_use:
+            yield former.family or person.family, former.given or person.given, in_use
 
 
 def _names_score(search: Search, family: str, given: tuple[str, ...]) -> float | None:
@@ -249,9 +316,10 @@ def _one_way(search: Search, family: str, given: tuple[str, ...]) -> float | Non
 
 
 def _likeness(wanted: str, held: str, *, fuzzy: bool) -> float:
-    pattern, name = normalise_name(wanted.replace("*", "")), normalise_name(held)
+    name = normalise_name(held)
     if "*" in wanted:
-        return 0.95 if pattern and name.startswith(pattern) else 0.0
-    if pattern == name and name:
+        pattern = "*".join(normalise_name(part) for part in wanted.split("*"))
+        return 0.95 if len(pattern) > 1 and _like(pattern, name) else 0.0
+    if normalise_name(wanted) == name and name:
         return 1.0
     return 0.9 if fuzzy and name and soundex(wanted) == soundex(held) else 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from halyard.errors import ConfigurationError
-from halyard.nhs_number import check_digit
+from halyard.nhs_number import check_digit, parse
 
 NameUse = Literal["usual", "old", "maiden", "nickname", "temp"]
 
@@ -28,6 +29,15 @@ class FormerName:
     family: str | None = field(default=None, repr=False)
     given: tuple[str, ...] = field(default=(), repr=False)
     end: str | None = None  # ISO date on which it stopped being used
+    start: str | None = None  # ISO date from which it was used, if it is known
+
+
+@dataclass(frozen=True, slots=True)
+class FormerHome:
+    """Where a person lived before: a search finds by it on history, and nothing returns it."""
+
+    postcode: str = field(repr=False)
+    end: str | None = None  # ISO date on which they moved away
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,8 @@ class Person:
     `superseded_by`: the record was merged; asking for it gives the successor (chains hold).
     `invalidated`: the number was taken out of use (an adoption, say) and is linked to nothing.
     `minimal`: PDS knows no more than the number.
+    `gender` may be empty: PDS has none.
+    `household` groups who lives together, siblings above all. It is never served.
     """
 
     nhs_number: str = field(repr=False)
@@ -55,22 +67,65 @@ class Person:
     practice: str = "Y90001"
     version: int = 1
     cast: str | None = None  # the character's name in `sandbox.samples.cast`
+    former_homes: tuple[FormerHome, ...] = ()
+    household: str | None = None
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+
+
+_FLAGS: Final = frozenset({"restricted", "invalidated", "minimal"})
+_NUMBERS: Final = frozenset({"version", "multiple_birth"})
+_HISTORY: Final = frozenset({"former_names", "former_homes"})
+_DATES: Final = frozenset({"birth_date", "deceased", "start", "end"})
+_NEVER_NULL: Final = frozenset({"nhs_number", "birth_date", "gender", "practice", "use"})
+_PARTIAL_DATE: Final = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T\S*)?)?)?", re.ASCII)
+
+
+def _check(name: str, value: Any) -> None:
+    """Raises `TypeError` for a value of another type than the field's."""
+    if name in _HISTORY:
+        right = isinstance(value, list) and all(isinstance(each, dict) for each in value)
+        for each in value if right else ():
+            for inner, held in each.items():
+                right = right and inner not in _HISTORY
+                _check("" if inner in _HISTORY else inner, held)
+    elif name == "given":
+        right = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    elif name in _FLAGS:
+        right = isinstance(value, bool)
+    elif name in _NUMBERS:
+        right = value is None or (isinstance(value, int) and not isinstance(value, bool))
+    elif value is None:
+        right = name not in _NEVER_NULL
+    elif name in ("nhs_number", "superseded_by"):
+        right = isinstance(value, str) and parse(value, profile="test").number == value
+    elif name in _DATES and value:
+        right = isinstance(value, str) and _PARTIAL_DATE.fullmatch(value) is not None
+    else:
+        right = isinstance(value, str)
+    if not right:
+        raise TypeError(name)
 
 
 def person_from(record: dict[str, Any]) -> Person:
     """A person from one decoded JSON line. Raises `ConfigurationError` without values."""
     try:
+        for name, value in record.items():
+            _check(name, value)
         fields = dict(record)
         fields["given"] = tuple(fields.get("given", ()))
         fields["former_names"] = tuple(
             FormerName(**{**former, "given": tuple(former.get("given", ()))})
             for former in fields.get("former_names", ())
         )
+        fields["former_homes"] = tuple(
+            FormerHome(**former) for former in fields.get("former_homes", ())
+        )
         return Person(**fields)
     except TypeError:
         raise ConfigurationError(
-            "A record of the practice PDS has a field that is not known, or lacks its nhs_number; "
-            "see sandbox/samples/README.md for the fields."
+            "A record of the practice PDS has a field that is not known or of another type, or no "
+            "nhs_number that is never issued; see sandbox/samples/README.md for the fields."
         ) from None
 
 
@@ -194,9 +249,10 @@ class Register:
             for number in self._born_on.get(born_from, ()):
                 yield self._by_number[number]
             return
-        for person in self._by_number.values():
-            if born_from <= person.birth_date <= born_to:
-                yield person
+        for day, numbers in self._born_on.items():
+            if born_from <= day <= born_to:
+                for number in numbers:
+                    yield self._by_number[number]
 
     def successor(self, person: Person) -> Person | None:
         """Who stands for a record now, however long the chain; None if it ends in nothing."""

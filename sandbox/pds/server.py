@@ -14,7 +14,7 @@ from typing import Final, Self
 import uvicorn
 
 from halyard.errors import ConfigurationError, TransientError
-from sandbox.pds.app import BASE_PATH, PracticePds, create_app
+from sandbox.pds.app import BASE_PATH, TOKEN_PATH, PracticePds, create_app
 from sandbox.pds.people import Person
 from sandbox.pds.settings import PdsSandboxSettings
 
@@ -101,8 +101,16 @@ def base_url(listener: socket.socket) -> str:
     return f"http://{host}:{port}{BASE_PATH}"
 
 
+def token_url(base: str) -> str:
+    """Where applications get their tokens, beside the API at `base`."""
+    return base.removesuffix(BASE_PATH) + TOKEN_PATH
+
+
 class PdsThread:
-    """A practice PDS in a thread of this process: ``with PdsThread(people) as pds: pds.url``."""
+    """A practice PDS in a thread of this process: ``with PdsThread(people) as pds: pds.url``.
+
+    `token_url` is its token endpoint.
+    """
 
     def __init__(
         self, people: Iterable[Person], settings: PdsSandboxSettings | None = None
@@ -112,6 +120,7 @@ class PdsThread:
         app = create_app(people, settings)
         self.pds: PracticePds = app.state.pds
         self.url = base_url(self._listener)
+        self.token_url = token_url(self.url)
         self._server = _server(app, self._ready.set, take_signals=False)
         self._thread = threading.Thread(target=self._run, name="practice-pds", daemon=True)
 
@@ -136,7 +145,8 @@ class PdsThread:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With its protocol named asyncio sends at once; else each answer waits 40 ms for an ACK
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -147,6 +157,16 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
     listener.listen(128)
     return listener
+
+
+class _NotDropped(logging.Filter):
+    """Without the server's complaint about answers that are dropped on purpose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing response" not in record.getMessage()
+
+
+_NOT_DROPPED: Final = _NotDropped()
 
 
 class _Nothing(logging.Filter):
@@ -161,6 +181,7 @@ def _server(app: object, on_ready: Callable[[], None], *, take_signals: bool) ->
     # No access log and no logging set-up: request lines carry numbers and names. The option alone
     # only takes the logger's handlers away; whoever lets it propagate again has it back.
     logging.getLogger("uvicorn.access").addFilter(_NOTHING)
+    logging.getLogger("uvicorn.error").addFilter(_NOT_DROPPED)
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # a FastAPI application is an ASGI application
         access_log=False,

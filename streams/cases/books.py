@@ -64,6 +64,11 @@ def person_lock(person: str) -> str:
     return _PERSON + person
 
 
+def locks_of_person(person: str) -> frozenset[str]:
+    """The locks that guard what is held of a person: cases, reports, indications and prompts."""
+    return frozenset({person_lock(person), f"prompt:person:{person}"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Reach:
     """`near`: the trees asked for and those of their open proposals' other ends: they may change,

@@ -19,10 +19,11 @@ from halyard.postgres import Connection, Pool, transaction
 from halyard.privacy import Keys
 from halyard.settings import Settings
 from schemas import codec
+from schemas.changes import PersonChanged
 from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind
 from stores import inbox, outbox, uploads
 from stores.directory import Directory
-from streams.identity import deaths, flags, merging
+from streams.identity import deaths, flags, merging, watching
 from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
 from streams.identity.changes import Limits, limits_of
 from streams.identity.evidence import (
@@ -66,10 +67,18 @@ class IdentityStage:
         event that cannot be decided.
         """
         events: dict[uuid.UUID, tuple[Reported, str]] = {}
+        changed: dict[uuid.UUID, PersonChanged] = {}
         for record in batch:
             event = _decode(record)
+            if isinstance(event, PersonChanged):
+                changed.setdefault(event.event_id, event)
+                continue
             traceparent = header(record.headers, TRACEPARENT) or telemetry.new_traceparent()
             events.setdefault(event.event_id, (event, traceparent))
+        if changed:
+            await self._watch(changed)
+        if not events:
+            return
         locks: frozenset[str] = frozenset()
         for attempt in range(ATTEMPTS):
             try:
@@ -84,6 +93,14 @@ class IdentityStage:
         faults.point("identity.after_commit")
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)
+
+    async def _watch(self, changed: dict[uuid.UUID, PersonChanged]) -> None:
+        """In a transaction of its own: its locks are taken in no order with the others'."""
+        async with transaction(self._pool) as connection:
+            fresh = await inbox.take(connection, STAGE, changed)
+            events = [event for event_id, event in changed.items() if event_id in fresh]
+            if events:
+                await watching.take(connection, self._limits, events, self._new_id)
 
     async def _decide(
         self,
@@ -154,9 +171,9 @@ def seeds_of(limits: Limits, events: Sequence[Reported]) -> Seeds:
     )
 
 
-def _decode(record: Incoming) -> Reported:
+def _decode(record: Incoming) -> Reported | PersonChanged:
     event = codec.decode(record.value)
-    if not isinstance(event, Reported):
+    if not isinstance(event, Reported | PersonChanged):
         raise ContractError(f"A record holds {type(event).__name__}, which identity does not take.")
     return event
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from connectors.pds.outcomes import Bug, PdsRecord
 from schemas.events import FlagSubmitted
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.trace_requests import TraceRequest
-from streams.identity import deaths, flags, release
+from streams.identity import deaths, doubts, flags, release
 from streams.identity.answers import Judgement, TraceAnswer, judge, refusal
 from streams.identity.evidence import Death, known_person
 from streams.identity.ledger import Ledger
 
 
-def answer(ledger: Ledger, trace: TraceRequest, keys: list[str], said: TraceAnswer) -> None:
-    """Decide anew what waits in `keys` behind `trace`, and end the trace.
+def answer(
+    ledger: Ledger,
+    trace: TraceRequest,
+    keys: list[str],
+    said: TraceAnswer,
+    *,
+    doubted: str | None = None,
+) -> None:
+    """Decide anew what waits in `keys` behind `trace`, and end the trace. `doubted`: whose number
+    leads to a contradicting record; until a person has looked, no alert of theirs is taken back.
 
     Claims that asked this question are judged by the answer itself; others of their key go with
     the person it verified if they fit them (rule ``key-evidence``); the rest ask their own.
@@ -22,13 +32,15 @@ def answer(ledger: Ledger, trace: TraceRequest, keys: list[str], said: TraceAnsw
     ledger.finish(trace, said.outcome.rule)
     waiting = [row for key in keys for row in ledger.of_key(key) if row.state.open]
     judged = [
-        (row, judge(said, ledger.evidence(row)))
+        (row, judge(said, ledger.evidence(row), ledger.limits.thresholds))
         for row in waiting
         if ledger.fingerprint(ledger.evidence(row)) == trace.fingerprint
+        # asked before its patient or visit had an invalidated number: its answer counts no more
+        and (row.state is not ClaimState.WAITING or not ledger.unsearchable(row))
     ]
     verified = [(row, one, one.record) for row, one in judged if one.record is not None]
     for row, one, record in verified:
-        _verify(ledger, row, one, _person(ledger, record))
+        verify(ledger, row, one, person_in(ledger, record))
     if verified:
         _release_keys(ledger, waiting, verified)
     told = not isinstance(said.outcome, Bug)
@@ -36,12 +48,13 @@ def answer(ledger: Ledger, trace: TraceRequest, keys: list[str], said: TraceAnsw
         state = ledger.claim(row.reported_event_id).state
         # No readable answer takes nothing back: a provisional claim's key asks anew
         if row.priority and state.open and (told or state is ClaimState.WAITING):
-            _refuse(ledger, row, one, said)
+            refuse(ledger, row, one, said, doubted=doubted)
     _doubt_candidates(ledger, judged, waiting)
     release.settle(ledger, keys)
 
 
-def _person(ledger: Ledger, record: PdsRecord) -> KnownPerson:
+def person_in(ledger: Ledger, record: PdsRecord) -> KnownPerson:
+    """Whom PDS answered with, verified now."""
     return known_person(
         record,
         keys=ledger.limits.keys,
@@ -50,7 +63,8 @@ def _person(ledger: Ledger, record: PdsRecord) -> KnownPerson:
     )
 
 
-def _verify(ledger: Ledger, row: ClaimRow, one: Judgement, person: KnownPerson) -> None:
+def verify(ledger: Ledger, row: ClaimRow, one: Judgement, person: KnownPerson) -> None:
+    """A claim is this person's, with all that follows from it."""
     row = ledger.claim(row.reported_event_id)
     if row.state is ClaimState.VERIFIED:
         return  # released by another claim of its visit
@@ -68,7 +82,7 @@ def _release_keys(
     verified: list[tuple[ClaimRow, Judgement, PdsRecord]],
 ) -> None:
     """Flags of a verified key; its attendances went along in `release.verify`."""
-    found = {row.key: (row, _person(ledger, record)) for row, _, record in verified}
+    found = {row.key: (row, person_in(ledger, record)) for row, _, record in verified}
     for seen in waiting:
         row = ledger.claim(seen.reported_event_id)
         if row.key not in found or row.event_kind != "flag" or not row.state.open:
@@ -78,16 +92,31 @@ def _release_keys(
             flags.release_compatible(ledger, row, person)
 
 
-def _refuse(ledger: Ledger, row: ClaimRow, one: Judgement, said: TraceAnswer) -> None:
+def refuse(
+    ledger: Ledger,
+    row: ClaimRow,
+    one: Judgement,
+    said: TraceAnswer,
+    *,
+    doubted: str | None = None,
+) -> None:
+    """PDS did not verify a claim. `doubted`: as in `answer`."""
     row = ledger.claim(row.reported_event_id)
-    if isinstance(ledger.event(row), Death):
+    event = ledger.event(row)
+    waits = doubts.postponed(said, ledger.evidence(row), event.received_at)
+    if waits is not None:
+        one = replace(one, indicator=waits)
+    if isinstance(event, Death):
         deaths.refuse(ledger, row, one)
+        ledger.doubt(row, doubts.shown(said, one))
         return
     likely = one.potential
     # Neither proven nor contradicted: the provisional alert stands until a person decides
     stands = likely is not None and row.person == ledger.limits.keys.person(likely.nhs_number)
+    stands = stands or (doubted is not None and row.person == doubted)
     ledger.transition(row, ClaimState.UNRESOLVED, one.rule, one.indicator, stands=stands)
-    if isinstance(ledger.event(row), FlagSubmitted):
+    ledger.doubt(row, doubts.shown(said, one))
+    if isinstance(event, FlagSubmitted):
         ledger.answer(row, refusal(said))
 
 

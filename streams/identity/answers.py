@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from connectors.pds.comparison import Verdict, compare, compare_search
+from connectors.pds.comparison import (
+    DEFAULT_THRESHOLDS,
+    Comparison,
+    Thresholds,
+    Verdict,
+    compare,
+    compare_search,
+)
 from connectors.pds.outcomes import (
     Bug,
     Found,
@@ -25,7 +32,8 @@ from connectors.pds.outcomes import (
     TooMany,
     Unavailable,
 )
-from connectors.pds.search import Searched
+from connectors.pds.search import Searched, manner_of
+from halyard.nhs_number import NhsNumberOutcome
 from schemas.events import FlagRecord, NhsNumberStatus
 from stores.directory import Authority
 from stores.uploads import Answer
@@ -35,8 +43,6 @@ PdsAnswer = (
     Found | Superseded | Invalidated | NotFound | TooMany | InvalidNumber | NotSearchable | Bug
 )
 """Outcomes that are an end; the rest is asked again, as a `Bug` is until the tracer gives up."""
-
-_FUZZY: Final = "fuzzy_names_and_birth_date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Judgement:
     """`record` is there only if the claim is verified to be this person's.
 
     `potential`: whom PDS named without proof or contradiction; never a restricted record.
+    `comparison`: field by field, where PDS named a record at all.
     """
 
     rule: str
@@ -60,6 +67,7 @@ class Judgement:
     record: PdsRecord | None = None
     superseded: bool = False
     potential: PdsRecord | None = None
+    comparison: Comparison | None = None
 
 
 def answer_of(
@@ -75,16 +83,18 @@ def answer_of(
     return TraceAnswer(found, outcome.query if isinstance(outcome, Searched) else None)
 
 
-def judge(answer: TraceAnswer, evidence: Evidence) -> Judgement:
+def judge(
+    answer: TraceAnswer, evidence: Evidence, thresholds: Thresholds = DEFAULT_THRESHOLDS
+) -> Judgement:
     """What `answer` means for a claim that asked this question."""
     outcome = answer.outcome
     if isinstance(outcome, Found | Superseded):
-        return _judge_record(answer, outcome, evidence)
+        return _judge_record(answer, outcome, evidence, thresholds)
     return Judgement(outcome.rule, _INDICATORS[type(outcome)])
 
 
 def _judge_record(
-    answer: TraceAnswer, outcome: Found | Superseded, evidence: Evidence
+    answer: TraceAnswer, outcome: Found | Superseded, evidence: Evidence, thresholds: Thresholds
 ) -> Judgement:
     superseded = isinstance(outcome, Superseded)
     if isinstance(outcome, Superseded):
@@ -96,7 +106,14 @@ def _judge_record(
         )
     elif answer.query is not None:
         fields = compare_search(
-            evidence.claim, outcome.record, score=outcome.score, fuzzy=answer.query == _FUZZY
+            evidence.claim,
+            outcome.record,
+            score=outcome.score,
+            manner=manner_of(answer.query),
+            thresholds=thresholds,
+            one_of_several=evidence.one_of_several,
+            other_country=evidence.number is NhsNumberOutcome.OUT_OF_JURISDICTION,
+            of_a_death=evidence.of_a_death,
         )
     else:
         several = evidence.one_of_several
@@ -108,6 +125,7 @@ def _judge_record(
             fields.rule,
             NhsNumberStatus.NEEDS_RESOLUTION,
             potential=record if open_to_doubt else None,
+            comparison=fields,
         )
     return Judgement(
         rule=f"{fields.rule}.superseded" if superseded else fields.rule,
@@ -115,6 +133,7 @@ def _judge_record(
         basis="pds-get" if answer.query is None else "pds-search",
         record=outcome.record,
         superseded=superseded,
+        comparison=fields,
     )
 
 
@@ -135,6 +154,9 @@ SUPERSEDED: Final = Answer(
 RESTRICTED_HELD: Final = Answer("CPR02", "held on the restricted path")
 RESTRICTED_REFUSED: Final = Answer(
     "CPR02", "not held: register a contact for restricted children, then send the record again"
+)
+RESTRICTED_UNTOLD: Final = Answer(
+    "CPR02", "held, but nobody can be told: register a contact for restricted children"
 )
 NO_MATCH: Final = Answer(
     "CPR01", "not held: PDS has no match, or more than one; it is on the worklist"

@@ -23,6 +23,7 @@ from stores import (
     claims,
     identities,
     merges,
+    number_changes,
     outbox,
     parked,
     trace_requests,
@@ -33,7 +34,7 @@ from stores import (
 from stores.claims import ClaimRow, Reach, Touched
 from stores.identities import KnownPerson
 from stores.merges import Families, Merge
-from streams.identity import merge_words, merging
+from streams.identity import identifiers, merge_words, merging
 from streams.identity.answers import LINE_REUSED
 from streams.identity.changes import Limits
 from streams.identity.evidence import Evidence, evidence_in, number_fingerprint
@@ -69,7 +70,22 @@ class Seeds:
     mothers: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
     words: bool = False
+    events: frozenset[uuid.UUID] = frozenset()  # claims that are decided however old they are
     evidence: Mapping[uuid.UUID, Evidence] = field(default_factory=dict)
+
+    def also(self, other: Seeds) -> Seeds:
+        """Both, for what is decided in one transaction; of neither with words or new events."""
+        return Seeds(
+            keys=self.keys | other.keys,
+            visits=self.visits | other.visits,
+            numbers=self.numbers | other.numbers,
+            demographics=self.demographics | other.demographics,
+            flag_numbers=self.flag_numbers | other.flag_numbers,
+            flag_demographics=self.flag_demographics | other.flag_demographics,
+            mothers=self.mothers | other.mothers,
+            named=self.named | other.named,
+            events=self.events | other.events,
+        )
 
 
 async def open_ledger(
@@ -157,6 +173,7 @@ async def _books(
     linked = _keys_of(Families(family).of(family, seeds.keys))
     if not linked <= seeds.keys:  # merged since the locks were chosen
         raise LockSetGrew(locks | {f"key:{key}" for key in linked})
+    numbers = {*seeds.numbers, *(row.number_token for row in rows if row.number_token)}
     ledger = Ledger(
         limits,
         now=now,
@@ -166,6 +183,7 @@ async def _books(
         parked=held,
         evidence=seeds.evidence,
         merges=family,
+        inactive=await number_changes.inactive(connection, numbers),
     )
     prints = {ledger.fingerprint(one) for one in seeds.evidence.values() if one.traceable}
     # an event of several numbers may come to ask for any of them
@@ -193,6 +211,7 @@ async def write(connection: Connection, ledger: Ledger) -> set[int]:
     await claims.put(connection, [ledger.claim(one) for one in changes.claims])
     known = [ledger.person(one) for one in sorted(changes.persons)]
     await identities.put(connection, [one for one in known if one is not None])
+    await identifiers.write(connection, ledger)
     await trace_requests.add(connection, changes.new_traces)
     await trace_requests.raise_priorities(connection, changes.priorities)
     after = [(key, ledger.parked(key)) for key in sorted(changes.keys)]
@@ -203,6 +222,7 @@ async def write(connection: Connection, ledger: Ledger) -> set[int]:
     await worklist.close(connection, changes.closed, now=ledger.now)
     before = ledger.now - ledger.limits.backmatch
     await worklist.close_earlier(connection, changes.settled, before=before, now=ledger.now)
+    await worklist.close_resent(connection, changes.resent, now=ledger.now)
     await uploads.answer(connection, changes.answers, now=ledger.now)
     await uploads.take_over(connection, changes.reused, LINE_REUSED, now=ledger.now)
     return await outbox.add(connection, changes.entries)
@@ -232,6 +252,7 @@ def _reach(
         since=now - limits.backmatch,
         mothers=seeds.mothers,
         named=seeds.named,
+        events=seeds.events,
     )
 
 

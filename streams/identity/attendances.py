@@ -112,7 +112,7 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
         by_number=by_number,
         recent=recent,
         # each comparison costs a fifth of a millisecond: none that cannot matter
-        flagged=() if decided else ledger.flagged(evidence),
+        flagged=() if decided or ledger.barred(event, evidence, key) else ledger.flagged(evidence),
         visit=None if decided else _standing(evidence, visit_person),
         visit_state=_surely(asserted[-1]) if asserted else None,
         visit_key=any(row.key == key and row.person == asserted[-1].person for row in asserted),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from connectors.pds.comparison import DEFAULT_THRESHOLDS, Thresholds, thresholds_of
 from halyard.nhs_number import NumberProfile, profile_for
 from halyard.privacy import Keys
 from halyard.settings import Settings
@@ -28,6 +29,8 @@ class Limits:
     flagged_recheck: timedelta
     backmatch: timedelta
     adult_age: int
+    worklist_retries: tuple[timedelta, ...] = ()  # from the opening of an entry
+    thresholds: Thresholds = DEFAULT_THRESHOLDS
 
 
 @dataclass(slots=True)
@@ -46,10 +49,16 @@ class Changes:
     closed: dict[uuid.UUID, str] = field(default_factory=dict)
     # of which notifications older entries are closed: of versions below, by which rule
     settled: dict[Notice, tuple[int, str]] = field(default_factory=dict)
+    # of which authority's child which plan is held, by a record received then
+    resent: dict[tuple[str, str], datetime] = field(default_factory=dict)
     answers: dict[uuid.UUID, Answer] = field(default_factory=dict)
     merges: list[Merge] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)  # source patients whose place is hidden
     reused: dict[uuid.UUID, tuple[uuid.UUID, int]] = field(default_factory=dict)
+    # whom each event is verified of by now, and of whom which event is no longer: with these go
+    # identifiers and siblings (`streams.identity.identifiers`)
+    stated: dict[uuid.UUID, str] = field(default_factory=dict)
+    unstated: set[tuple[str, uuid.UUID]] = field(default_factory=set)
 
 
 def limits_of(settings: Settings, keys: Keys, directory: Directory) -> Limits:
@@ -62,4 +71,8 @@ def limits_of(settings: Settings, keys: Keys, directory: Directory) -> Limits:
         flagged_recheck=timedelta(hours=settings.identity.flagged_recheck_hours),
         backmatch=timedelta(hours=settings.identity.backmatch_hours),
         adult_age=settings.identity.adult_age_years,
+        worklist_retries=tuple(
+            timedelta(hours=hours) for hours in settings.identity.worklist_retry_hours
+        ),
+        thresholds=thresholds_of(settings.pds),
     )

@@ -31,6 +31,8 @@ def correct_visits(ledger: Ledger, key: str) -> None:
     that still waits keeps its own question, and is looked at when that has ended.
     """
     rows = ledger.of_key(key)
+    if any(ledger.of_old_life(row) for row in rows):
+        return  # a child's old life and new one may be under it: only a person may say so
     verified = [row for row in rows if row.state is ClaimState.VERIFIED and row.event]
     for row in rows if verified else ():
         if not _unverified(ledger, row):
@@ -48,7 +50,7 @@ def follow_merge(ledger: Ledger, row: ClaimRow, person: KnownPerson) -> None:
 
     The merge speaks of what was recorded until then: a retired id may be given out again.
     """
-    if not _unverified(ledger, row):
+    if not _unverified(ledger, row) or any(map(ledger.of_old_life, ledger.of_key(row.key))):
         return
     event, aliases = _event(ledger, row), ledger.aliases
     named = any(

@@ -167,7 +167,8 @@ RULES: Final = (
     Rule(
         "local-index",
         "verified",
-        "number, names and birth date agree with a person whom PDS verified lately",
+        "number, names and birth date agree with a person whom PDS verified lately, "
+        "the given name whole",
         _local_index,
     ),
     Rule(

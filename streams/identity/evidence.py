@@ -10,7 +10,7 @@ from typing import Final
 from connectors.pds.comparison import Agreement, Comparison, compare
 from connectors.pds.outcomes import PdsRecord
 from halyard import nhs_number
-from halyard.names import normalise_name
+from halyard.names import normalise_name, normalise_postcode
 from halyard.nhs_number import NhsNumberOutcome, NumberProfile
 from halyard.privacy import Keys
 from schemas.deaths import DeathNotified, ReportSubmitted
@@ -20,6 +20,7 @@ from stores.identities import KnownPerson
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?", re.ASCII)
 _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
+_UNLIKE: Final = (Agreement.DIFFERS, Agreement.NEARLY)
 _SEVERAL: Final = re.compile(r"twin|triplet|quad", re.IGNORECASE)
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 
@@ -36,6 +37,7 @@ class Evidence:
     `number_token` is the pseudonym of that number, `demographic_token` stands for family name and
     full birth date; None where these are not there. `others`: the sender's further usable
     numbers, by token. `one_of_several`: a death's message tells of a multiple birth.
+    `of_a_death`: it is one.
     """
 
     number: NhsNumberOutcome
@@ -44,6 +46,7 @@ class Evidence:
     demographic_token: str | None
     others: dict[str, str] = field(default_factory=dict, repr=False)
     one_of_several: bool = False
+    of_a_death: bool = False
 
     def with_number(self, token: str) -> Evidence:
         """The same with another of the sender's numbers in front."""
@@ -82,7 +85,8 @@ def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile
         del others[token]
     return Evidence(
         number=judged.outcome,
-        claim=replace(claim, nhs_number=judged.number, other_numbers=()),
+        # what an agency calls somebody is no evidence of who they are (ADR 0048)
+        claim=replace(claim, nhs_number=judged.number, other_numbers=(), identifiers=()),
         number_token=token,
         demographic_token=demographic_token(keys, claim.family, claim.birth_date),
         others=others,
@@ -92,13 +96,13 @@ def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile
 def evidence_in(event: Reported, *, keys: Keys, profile: NumberProfile) -> Evidence:
     """`evidence_of` an event's claim, with what a death's message says of the birth."""
     evidence = evidence_of(event.claim, keys=keys, profile=profile)
-    return replace(evidence, one_of_several=True) if _one_of_several(event) else evidence
-
-
-def _one_of_several(event: Reported) -> bool:
-    """Whether a death's message says that the child was a twin, or one of more."""
     if not isinstance(event, Death):
-        return False
+        return evidence
+    return replace(evidence, one_of_several=_one_of_several(event), of_a_death=True)
+
+
+def _one_of_several(event: Death) -> bool:
+    """Whether a death's message says that the child was a twin, or one of more."""
     said = {fact.name: fact.value for fact in event.facts}
     order = said.get("child.birth-order") or ""
     named = any(_SEVERAL.search(given) for given in event.claim.given)
@@ -127,6 +131,7 @@ def search_fingerprint(keys: Keys, evidence: Evidence) -> str:
         "|".join(normalise_name(given) for given in claim.given),
         claim.birth_date or "",
         (claim.gender or "").casefold(),
+        normalise_postcode(claim.postcode) or "",
     )
 
 
@@ -163,13 +168,16 @@ def freshest(
         keep_until=max(held.keep_until, person.keep_until, until),
         flagged=held.flagged or flagged_at is not None,
         flagged_at=flagged_at or held.flagged_at,
+        former=tuple(sorted({*held.former, *person.former})),
     )
 
 
 def compare_known(evidence: Evidence, person: KnownPerson) -> Comparison:
     """Field by field, with the rules that hold for an answer of PDS."""
+    # who sends a number that PDS superseded means the person it stands for now
+    old = evidence.number_token is not None and evidence.number_token in person.former
     record = PdsRecord(
-        nhs_number=person.nhs_number,
+        nhs_number=(evidence.claim.nhs_number if old else None) or person.nhs_number,
         family=person.family,
         given=person.given,
         other_families=person.other_families,
@@ -179,7 +187,8 @@ def compare_known(evidence: Evidence, person: KnownPerson) -> Comparison:
         postcode=person.postcode,
         restricted=person.restricted,
     )
-    return compare(evidence.claim, record)
+    # The index does not keep the order of birth: any part of a given name may be a twin's
+    return compare(evidence.claim, record, one_of_several=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,14 +214,13 @@ class Standing:
 
     @property
     def full(self) -> bool:
-        """Number, names and birth date agree."""
-        return self.number and self.names_and_birth_date
+        """Number, names and birth date agree, as far as PDS's answer would have to."""
+        return self.number and self.names_and_birth_date and self.fields.verified
 
     @property
     def number_and_more(self) -> bool:
         """The number and one more demographic agree, and it is not a sibling's number."""
-        sibling = Agreement.DIFFERS
-        if self.fields.birth_date is sibling and self.fields.given is sibling:
+        if self.fields.birth_date in _UNLIKE and self.fields.given in _UNLIKE:
             return False
         more = (
             self.fields.birth_date is Agreement.AGREES,
@@ -240,7 +248,7 @@ class Standing:
     def uncontradicted(self) -> bool:
         """No field at all says otherwise."""
         names = (self.fields.family, self.fields.given)
-        wrong = (Agreement.DIFFERS, Agreement.SWAPPED)
+        wrong = (*_UNLIKE, Agreement.SWAPPED)
         return self.compatible and not any(name in wrong for name in names)
 
     @property

@@ -96,7 +96,8 @@ def take(ledger: Ledger, event: FlagSubmitted, traceparent: str, *, line_taken: 
     recent = known is not None and known.verified_at > ledger.now - ledger.limits.verified_for
     decision = decide(evidence, known, recent=recent)
     if decision.person is not None:
-        hold(ledger, row, decision.person, decision.rule, "local-index", superseded=False)
+        old = decision.person.person != evidence.number_token
+        hold(ledger, row, decision.person, decision.rule, "local-index", superseded=old)
         _release_waiting(ledger, row, decision.person)
     elif decision.state is ClaimState.WAITING:
         release.wait(ledger, row, decision.rule, FLAG)
@@ -139,6 +140,8 @@ def hold(
         )
         return
     release.assert_verified(ledger, row, person, rule, basis)
+    # the authority has sent the plan again with what identifies the child: nobody need do more
+    ledger.changes.resent[row.key, event.record.plan_type.value] = row.received_at
     if ledger.keep(person, shown_until(event.record, ledger.now), flagged=True):
         release.backmatch(ledger, ledger.person(person.person) or person)
 

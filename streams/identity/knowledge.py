@@ -10,9 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
+from connectors.persons import shared_local_id
 from halyard.errors import ContractError
 from schemas import codec
+from schemas.events import AttendanceReported
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.merges import Merge
@@ -24,12 +27,16 @@ from streams.identity.evidence import (
     Evidence,
     Reported,
     Standing,
+    about_person,
     evidence_in,
     number_fingerprint,
     search_fingerprint,
     standing,
 )
 from streams.identity.index import ClaimIndex
+
+INVALIDATED: Final = ("pds.invalidated", "number-invalidated")
+"""Rules of what was sent under an invalidated number: it is given to nobody (ADR 0047)."""
 
 
 class Knowledge:
@@ -47,6 +54,7 @@ class Knowledge:
         traces: Iterable[TraceRequest] = (),
         evidence: Mapping[uuid.UUID, Evidence] | None = None,
         merges: Iterable[Merge] = (),
+        inactive: Iterable[str] = (),
     ) -> None:
         self.limits = limits
         self.now = now
@@ -54,6 +62,9 @@ class Knowledge:
         self._new_id = new_id
         self.aliases = Aliases(merges)
         self.touched: set[str] = set()  # keys of which something was decided (`merging.settle`)
+        self.inactive = set(
+            inactive
+        )  # pseudonyms of invalidated numbers, as far as they matter here
         self._claims = ClaimIndex()
         self.sharing = self._claims.sharing
         self.around = self._claims.around
@@ -66,12 +77,15 @@ class Knowledge:
         self._evidence = dict(evidence or {})
         self._standings: dict[tuple[uuid.UUID, str | None, str, datetime], Standing] = {}
         self._persons: dict[str, KnownPerson] = {}
+        self._successors: dict[str, str] = {}  # of superseded numbers
         self._by_demographics: dict[str, set[str]] = defaultdict(set)
         self._parked = {one.key: one for one in parked}
         self._traces: dict[uuid.UUID, TraceRequest] = {}
         self._live: dict[str, uuid.UUID] = {}
         for claim in claims:
             self._claims.add(self._renamed(claim) if self.aliases else claim)
+            if claim.rule in INVALIDATED and claim.number_token is not None:
+                self.inactive.add(claim.number_token)
         for person in persons:
             self._know(person)
         self.learn_traces(traces)
@@ -93,6 +107,14 @@ class Knowledge:
         tokens = {row.number_token for row in deaths if row.state.open and row.number_token}
         asked = [one for one in map(self.evidence, asking) if one.traceable]
         return {*map(number_fingerprint, tokens), *map(self.fingerprint, asked)}
+
+    def naming(self, person: str) -> list[ClaimRow]:
+        """The claims that name a person, in the order they were taken."""
+        return [row for row in self._claims if row.person == person]
+
+    def find(self, event_id: uuid.UUID) -> ClaimRow | None:
+        """A claim as it stands now, if it is here."""
+        return self._claims.get(event_id)
 
     def claim(self, event_id: uuid.UUID) -> ClaimRow:
         """A claim as it stands now."""
@@ -130,8 +152,10 @@ class Knowledge:
             self._claims.put(replace(row, number_token=token, event=body))
 
     def person(self, person: str | None) -> KnownPerson | None:
-        """A known person."""
-        return None if person is None else self._persons.get(person)
+        """A known person; of a superseded number, whom it stands for now."""
+        if person is None:
+            return None
+        return self._persons.get(person) or self._persons.get(self._successors.get(person, ""))
 
     def standing(self, row: ClaimRow, person: KnownPerson) -> Standing:
         """How a claim stands to a person."""
@@ -147,7 +171,8 @@ class Knowledge:
         wanted = {evidence.number_token} | self._by_demographics.get(
             evidence.demographic_token or "", set()
         )
-        people = [self._persons[one] for one in wanted if one and one in self._persons]
+        known = [self.person(one) for one in wanted]
+        people = {one.person: one for one in known if one is not None}.values()
         found = [standing(evidence, person) for person in people if person.flagged]
         found.sort(key=lambda one: (not one.number, not one.all_but_number, one.person.person))
         return tuple(found)
@@ -173,6 +198,32 @@ class Knowledge:
         """Received within the window in which claims are decided anew, and still readable."""
         return row.event is not None and row.received_at > self.now - self.limits.backmatch
 
+    def of_old_life(self, row: ClaimRow) -> bool:
+        """Whether a claim was sent under an invalidated number: nothing but that number's own
+        record may ever be its person, whatever its hospital says of others."""
+        if row.state is ClaimState.VERIFIED:
+            return False
+        return row.rule in INVALIDATED or row.number_token in self.inactive
+
+    def barred(self, event: Reported, evidence: Evidence, key: str) -> bool:
+        """Whether nobody may be looked for by an event's names: its number is invalidated, or it
+        has none, and one of its patient or visit has such a number. Names of the old life might
+        lead to the new one."""
+        if evidence.number_token is not None:
+            return evidence.number_token in self.inactive
+        claim = event.claim
+        shared = shared_local_id(claim.local_id if claim else None)
+        near = [] if shared else self.of_key(key)
+        if isinstance(event, AttendanceReported) and not about_person(event):
+            near = [*near, *self.of_visit(event.visit_id)]
+        return any(self.of_old_life(one) for one in near)
+
+    def unsearchable(self, row: ClaimRow) -> bool:
+        """Whether a claim without a number is `barred`."""
+        if self.evidence(row).number_token is not None:
+            return False
+        return self.barred(self.event(row), self.evidence(row), row.key)
+
     def _renamed(self, row: ClaimRow) -> ClaimRow:
         known = row.event is not None
         key = self.aliases.key_of(self.event(row)) if known else self.aliases.survivor(row.key)
@@ -182,6 +233,8 @@ class Knowledge:
         self._persons[person.person] = person
         for token in person.demographic_tokens:
             self._by_demographics[token].add(person.person)
+        for old in person.former:
+            self._successors[old] = person.person
 
     def _known(self, person: str) -> KnownPerson:
         known = self._persons.get(person)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from connectors.pds.search import QUERIES_AT_MOST
 from halyard import metrics
 from schemas.events import Assertion, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
@@ -20,16 +21,16 @@ from stores.identities import KnownPerson
 from stores.parked import ParkedKey
 from stores.trace_requests import TraceKind, TraceRequest
 from stores.uploads import Answer
-from streams.identity import outputs
+from streams.identity import doubts, outputs
 from streams.identity.evidence import Death, Reported, about_person, freshest
-from streams.identity.knowledge import Knowledge
+from streams.identity.knowledge import INVALIDATED, Knowledge
 
 NEW: Final = "new"
 """Rule of a claim that nothing has decided yet; it is never written."""
 FOR_EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _VISIT_KEPT: Final = timedelta(hours=48)
 _NOT_NAMED: Final = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
-_QUERIES: Final = {"get": 1, "search": 2}
+_QUERIES: Final = {"get": 1, "search": QUERIES_AT_MOST}
 
 
 class Ledger(Knowledge):
@@ -81,14 +82,28 @@ class Ledger(Knowledge):
             after = replace(after, revision=after.revision + 1)
             self.changes.entries.append(outputs.unresolved_entry(after, event, self.now))
         self._claims.put(after)
+        if rule in INVALIDATED and after.number_token is not None:
+            self.inactive.add(after.number_token)
         if not isinstance(event, Death):  # no visit and no merge concerns those
             self.touched.add(after.key)
         self.changes.claims[event_id] = None
+        self._identifiers(before, after)
         self._worklist(before, after, event)
         if not state.open or state is not before.state:
             metrics.count("halyard_identity_outcomes_total", outcome=state, rule=rule)
         if person is not None and state is ClaimState.VERIFIED:
-            self.keep(person, self.now + _VISIT_KEPT)
+            self.keep(person, after.received_at + _VISIT_KEPT)
+
+    def _identifiers(self, before: ClaimRow, after: ClaimRow) -> None:
+        """An event tells what its sender calls the person, while it is verified of them."""
+        was = before.person if before.state is ClaimState.VERIFIED else None
+        now = after.person if after.state is ClaimState.VERIFIED else None
+        if was != now:
+            self.changes.stated.pop(after.reported_event_id, None)
+            if was is not None:
+                self.changes.unstated.add((was, after.reported_event_id))
+            if now is not None:
+                self.changes.stated[after.reported_event_id] = now
 
     def rekey(self, row: ClaimRow, key: str, *, stored: bool = True) -> ClaimRow:
         """The claim under the key of the patient that its own was merged into; unless `stored`,
@@ -115,6 +130,16 @@ class Ledger(Knowledge):
             self._say(after, event, person, after.revision, Assertion.ASSERTED, rule, basis)
             self._claims.put(after)
             self.changes.claims[row.reported_event_id] = None
+
+    def put_aside(self, row: ClaimRow) -> None:
+        """Nothing decides a claim again, and nobody resolves it: what it said is emptied."""
+        self._claims.put(replace(row, event=None, number_token=None, demographic_token=None))
+        self.changes.claims[row.reported_event_id] = None
+
+    def put_again(self, row: ClaimRow) -> None:
+        """A claim of which something was said again (`streams.identity.resaying`)."""
+        self._claims.put(row)
+        self.changes.claims[row.reported_event_id] = None
 
     def _assert(
         self,
@@ -190,12 +215,24 @@ class Ledger(Knowledge):
     def _worklist(self, before: ClaimRow, after: ClaimRow, event: Reported) -> None:
         event_id = after.reported_event_id
         if after.state is ClaimState.UNRESOLVED:
-            self.changes.worklist[event_id] = outputs.worklist_entry(after, event, self.now)
+            entry = outputs.worklist_entry(after, event, self.now)
+            if self.evidence(after).traceable:
+                delays = self.limits.worklist_retries
+                again = doubts.next_try(after.rule, 0, self.now, delays, of=event_id)
+                entry = replace(entry, next_try_at=again)
+            self.changes.worklist[event_id] = entry
             self.changes.closed.pop(event_id, None)
-        elif after.state in (ClaimState.VERIFIED, ClaimState.NOT_USED):
+        elif after.state in (ClaimState.VERIFIED, ClaimState.NOT_USED, ClaimState.NOT_TRACED):
             self.changes.worklist.pop(event_id, None)
             if before.rule != NEW:
                 self.changes.closed[event_id] = after.rule
+
+    def doubt(self, row: ClaimRow, shown: doubts.Shown) -> None:
+        """What the entry of an unresolved claim shows of PDS's answer."""
+        entry = self.changes.worklist.get(row.reported_event_id)
+        if entry is not None:
+            known = replace(entry, candidates=shown.candidates, shown_rule=shown.rule)
+            self.changes.worklist[row.reported_event_id] = known
 
     def answer(self, row: ClaimRow, answer: Answer) -> None:
         """Answer the line of an upload."""
@@ -211,7 +248,8 @@ class Ledger(Knowledge):
         now_held = freshest(held, person, until, flagged_at=self.now if flagged else None)
         # An hour more or less is not worth a write for each event of a visit
         longer = now_held.keep_until > held.keep_until + timedelta(hours=1)
-        if known is None or longer or flagged or now_held.verified_at > held.verified_at:
+        otherwise = replace(now_held, keep_until=held.keep_until) != held
+        if known is None or longer or flagged or otherwise:
             self._know(now_held)
             self.changes.persons.add(person.person)
         return newly
@@ -245,6 +283,12 @@ class Ledger(Knowledge):
         """
         open_claims = self.in_state(key, ClaimState.WAITING, ClaimState.PROVISIONAL)
         asking = [row for row in open_claims if row.priority and self.evidence(row).traceable]
+        # what goes on provisionally came to its candidate by itself
+        asking = [
+            row
+            for row in asking
+            if row.state is ClaimState.PROVISIONAL or not self.unsearchable(row)
+        ]
         parked = self._parked.get(key)
         current = self._traces.get(parked.trace_id) if parked is not None else None
         if current is not None and self._live.get(current.fingerprint) != current.trace_id:

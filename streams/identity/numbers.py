@@ -42,7 +42,10 @@ def _rank(evidence: Evidence, person: KnownPerson) -> int:
     stands = standing(evidence, person)
     if stands.full:
         return 0 if person.flagged else 1
-    likely = stands.number_and_more and stands.fields.given is not Agreement.DIFFERS
+    likely = stands.number_and_more and stands.fields.given not in (
+        Agreement.DIFFERS,
+        Agreement.NEARLY,
+    )
     return 2 if person.flagged and likely else _UNLIKELY
 
 

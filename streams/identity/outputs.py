@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from halyard import ids
 from halyard.errors import ContractError
@@ -23,13 +24,14 @@ from schemas.events import (
     IdentityStatus,
     IdentityUnresolved,
     NhsNumberStatus,
+    PersonClaim,
     PlanType,
 )
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.outbox import Entry
 from stores.worklist import WorklistEntry
-from streams.identity.evidence import Death, Reported
+from streams.identity.evidence import Death, Reported, is_merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) 
     """
     event_id = ids.derive("verified", str(row.reported_event_id), said.revision, said.assertion)
     verified = said.state is ClaimState.VERIFIED
-    identity = _identity(
+    identity = identity_of(
         said.person,
         IdentityStatus.VERIFIED if verified else IdentityStatus.PROVISIONAL,
         said.indicator,
@@ -120,7 +122,7 @@ def told_entry(
     at, indicator, rule = row.decided_at, row.indicator, row.rule
     identity = None
     if person is not None:
-        identity = _identity(person, IdentityStatus.VERIFIED, indicator, basis, rule, at)
+        identity = identity_of(person, IdentityStatus.VERIFIED, indicator, basis, rule, at)
     body: DeathVerified | ReportVerified
     if isinstance(event, DeathNotified):
         topic = topics.DEATH_VERIFIED
@@ -148,6 +150,55 @@ def told_entry(
         )
     key = event.source_person if person is None else keys.bus_person(person.nhs_number)
     return _entry(topic, key, body, event_id, row.traceparent, at)
+
+
+def again_entry(
+    keys: Keys,
+    body: AttendanceVerified | FlagVerified,
+    *,
+    revision: int,
+    assertion: Assertion,
+    identity: Identity,
+    traceparent: str,
+) -> Entry:
+    """What was said of an event before, said of `identity`: its own bytes may be emptied by now."""
+    event_id = ids.derive("verified", str(body.reported_event_id), revision, assertion)
+    body = replace(
+        body, event_id=event_id, revision=revision, assertion=assertion, identity=identity
+    )
+    topic = topics.FLAG_VERIFIED
+    if isinstance(body, AttendanceVerified):
+        topic = topics.ATTENDANCE_VERIFIED
+    key = keys.bus_person(identity.nhs_number)
+    return _entry(topic, key, body, event_id, traceparent, identity.decided_at)
+
+
+def told_again_entry(
+    keys: Keys,
+    body: DeathVerified | ReportVerified,
+    *,
+    revision: int,
+    identity: Identity | None,
+    indicator: NhsNumberStatus,
+    rule: str,
+    at: datetime,
+    traceparent: str,
+) -> Entry:
+    """What was told of a message about a death, told of `identity` or of nobody any more."""
+    event_id = ids.derive("told", str(body.reported_event_id), revision)
+    body = replace(
+        body,
+        event_id=event_id,
+        revision=revision,
+        indicator=indicator,
+        rule=rule,
+        decided_at=at,
+        identity=identity,
+    )
+    said = body.notified if isinstance(body, DeathVerified) else body.report
+    topic = topics.DEATH_VERIFIED if isinstance(body, DeathVerified) else topics.REPORT_VERIFIED
+    key = said.source_person if identity is None else keys.bus_person(identity.nhs_number)
+    return _entry(topic, key, body, event_id, traceparent, at)
 
 
 def unresolved_entry(row: ClaimRow, event: Reported, at: datetime) -> Entry:
@@ -183,10 +234,30 @@ def worklist_entry(row: ClaimRow, event: Reported, at: datetime) -> WorklistEntr
         upload_id=flag.upload_id if flag else None,
         line=flag.line if flag else None,
         opened_at=at,
+        key=row.key if flag else None,
+        plan_type=_plan_of(flag).get("plan_type"),
+        # a merge is of patients, not of a person
+        claim={**_claim_of(claim), **_plan_of(flag)} if claim and not is_merge(event) else None,
     )
 
 
-def _identity(
+def _plan_of(flag: FlagSubmitted | None) -> dict[str, str]:
+    """Which plan a flag's record is of: one that is sent again ends its entry."""
+    return {} if flag is None or flag.record is None else {"plan_type": flag.record.plan_type.value}
+
+
+def _claim_of(claim: PersonClaim) -> dict[str, Any]:
+    """Of whom it is, as it was sent: without the postcode, which an entry never shows."""
+    return {
+        "nhs_number": claim.nhs_number,
+        "family": claim.family,
+        "given": list(claim.given),
+        "birth_date": claim.birth_date,
+        "gender": claim.gender,
+    }
+
+
+def identity_of(
     person: KnownPerson,
     status: IdentityStatus,
     indicator: NhsNumberStatus,
@@ -194,6 +265,7 @@ def _identity(
     rule: str,
     at: datetime,
 ) -> Identity:
+    """Whom something is said of, as it stands on the bus."""
     return Identity(
         person=person.person,
         status=status,

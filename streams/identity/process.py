@@ -20,6 +20,7 @@ TOPICS = (
     topics.DEATH_NOTIFIED,
     topics.REPORT_SUBMITTED,
     topics.FLAG_SUBMITTED,
+    topics.PERSON_CHANGED,
 )
 """Attendances go before the others, each of which has a share of its own in every batch."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from connectors.persons import shared_local_id
 from schemas.events import AttendanceReported, NhsNumberStatus
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from streams.identity import notifications, numbers
-from streams.identity.answers import NO_MATCH
+from streams.identity.answers import INVALIDATED, NO_MATCH
 from streams.identity.evidence import (
     Death,
     about_person,
@@ -21,6 +22,7 @@ from streams.identity.evidence import (
 from streams.identity.ladder import FLAGGED
 from streams.identity.ledger import Ledger
 
+BESIDE_INVALIDATED: Final = "beside-invalidated"
 _ENDED = (ClaimState.UNRESOLVED, ClaimState.NOT_TRACED)
 
 
@@ -51,6 +53,8 @@ def goes_with(ledger: Ledger, mate: ClaimRow, row: ClaimRow, person: KnownPerson
     placeholder local id in another visit, needs evidence of its own.
     """
     if is_merge(ledger.event(mate)):
+        return False
+    if ledger.of_old_life(mate) and mate.number_token != person.person:
         return False
     if mate.version is not None:
         return notifications.goes_with(ledger, mate, row, person)
@@ -144,6 +148,9 @@ def settle(ledger: Ledger, keys: Iterable[str]) -> None:
 def end_follower(ledger: Ledger, row: ClaimRow) -> None:
     """End a claim that only waited behind others, whose answer did not name its person."""
     event = ledger.event(row)
+    if row.state is ClaimState.WAITING and ledger.unsearchable(row):
+        _end_beside(ledger, row)
+        return
     if not isinstance(event, AttendanceReported):
         death = isinstance(event, Death)
         state = notifications.unnamed(ledger, row) if death else ClaimState.UNRESOLVED
@@ -151,10 +158,6 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
         if not death:
             ledger.answer(row, NO_MATCH)
         return
-    birth_date = ledger.evidence(row).claim.birth_date
-    child = not is_birth(event) and perhaps_child(
-        birth_date, occurred(event), adult_age=ledger.limits.adult_age
-    )
     if row.person is not None and any(
         mate.state is ClaimState.UNRESOLVED and mate.person == row.person
         for mate in ledger.around(row)
@@ -167,7 +170,7 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
             stands=True,
         )
         return
-    if event.arrival and child:
+    if _child_arrives(ledger, row, event):
         ledger.transition(
             row, ClaimState.UNRESOLVED, "key-unresolved", NhsNumberStatus.NO_OR_MULTIPLE_MATCH
         )
@@ -177,6 +180,25 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
         ledger.transition(row, ClaimState.NOT_TRACED, "key-not-traced", status)
 
 
+def _child_arrives(ledger: Ledger, row: ClaimRow, event: AttendanceReported) -> bool:
+    birth_date, at = ledger.evidence(row).claim.birth_date, occurred(event)
+    child = perhaps_child(birth_date, at, adult_age=ledger.limits.adult_age)
+    return event.arrival and child and not is_birth(event)
+
+
+def _end_beside(ledger: Ledger, row: ClaimRow) -> None:
+    """End a claim without a number beside one with an invalidated number: nobody is looked for."""
+    event = ledger.event(row)
+    state = ClaimState.UNRESOLVED
+    if isinstance(event, Death):
+        state = notifications.unnamed(ledger, row)
+    elif isinstance(event, AttendanceReported):
+        state = state if _child_arrives(ledger, row, event) else ClaimState.NOT_TRACED
+    else:
+        ledger.answer(row, INVALIDATED)
+    ledger.transition(row, state, BESIDE_INVALIDATED, NhsNumberStatus.NEEDS_RESOLUTION)
+
+
 def backmatch(ledger: Ledger, person: KnownPerson) -> None:
     """Compare a newly flagged person with 48 hours of claims that were not verified (rule 10)."""
     for seen in ledger.sharing(person):
@@ -184,6 +206,8 @@ def backmatch(ledger: Ledger, person: KnownPerson) -> None:
         unsure = row.state is ClaimState.WAITING or row.state in _ENDED
         if not unsure or not ledger.recent(row):
             continue
+        if ledger.of_old_life(row) or ledger.unsearchable(row):
+            continue  # names of an old life lead to nobody
         row = numbers.choose_anew(ledger, row)
         stands = ledger.standing(row, person)
         if row.person is not None and not stands.full:

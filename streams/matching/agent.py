@@ -26,13 +26,23 @@ from policies.model import Policies
 from schemas import codec
 from schemas.accesses import AccessRecorded
 from schemas.events import Assertion, AttendanceVerified, FlagVerified
-from stores import alerts, audit, delivery_rows, flags, identities, inbox, outbox, visits
+from stores import (
+    alerts,
+    audit,
+    delivery_rows,
+    flags,
+    identities,
+    inbox,
+    number_changes,
+    outbox,
+    visits,
+)
 from stores.directory import Directory
 from stores.flags import FlagEvent
 from stores.visits import VisitEvent
 from streams.matching import accesses as access_rules
 from streams.matching import flags as flag_rules
-from streams.matching import shares
+from streams.matching import rekeying, shares
 from streams.matching import visit as visit_rules
 from streams.matching.alerts import Change, reconcile
 from streams.matching.desired import Deciding, PersonState
@@ -101,11 +111,15 @@ class MatchingStage:
 
     async def _apply(self, connection: Connection, batch: _Batch, now: datetime) -> set[int]:
         persons = await _locked_persons(connection, batch)
+        inactive = await number_changes.inactive(connection, persons)
+        if inactive:  # what was on its way when their numbers were quarantined
+            batch.visit_events = rekeying.emptied_visit_events(batch.visit_events, inactive)
+            batch.flag_events = rekeying.emptied_flag_events(batch.flag_events, inactive)
         await _fold_flags(connection, batch, now)
         await _fold_visits(connection, batch, now)
         looked_at = {event.person for event, _ in batch.looks}
         restricted = await identities.restricted(connection, persons | looked_at)
-        changes = await self._decide(connection, persons, restricted, batch, now)
+        changes = await self._decide(connection, persons, restricted, inactive, batch, now)
         lanes = await self._write(connection, changes, now)
         told = [
             *await access_rules.hidden_anew(connection, restricted, self._desk, now=now),
@@ -124,6 +138,7 @@ class MatchingStage:
         connection: Connection,
         persons: set[str],
         restricted: set[str],
+        inactive: set[str],
         batch: _Batch,
         now: datetime,
     ) -> list[Change]:
@@ -154,6 +169,7 @@ class MatchingStage:
                 flags=tuple(one for one in known_flags if one.person == person),
                 alerts=own,
                 restricted=person in restricted,
+                inactive=person in inactive,
             )
             changes.extend(reconcile(state, deciding))
         return changes

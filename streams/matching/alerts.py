@@ -46,7 +46,11 @@ class Change:
 
 
 def reconcile(state: PersonState, deciding: Deciding) -> list[Change]:
-    """The changes that make the alerts of `state` what they should be, in a stable order."""
+    """The changes that make the alerts of `state` what they should be, in a stable order. Of a
+    number that PDS invalidated none: nothing new is told of it, and nothing taken back.
+    """
+    if state.inactive:
+        return []
     state = replace(state, visits=tuple(visit.about(state.person) for visit in state.visits))
     episodes = group(visit for visit in state.visits if visit.person == state.person)
     restricted = state.restricted
@@ -101,7 +105,9 @@ def _assigned(
         for index, episode in enumerate(episodes):
             visits = [visit.visit_id for visit in episode.visits]
             if any(
-                _id(person, alert.authority, alert.source_patient, one) == alert.alert_id
+                _id(person, alert.authority, patient, one) == alert.alert_id
+                # an alert from before its number was invalidated has lost its own
+                for patient in (alert.source_patient or episode.source_patient,)
                 for one in visits
             ):
                 shared = index
@@ -330,6 +336,8 @@ def _why_updated(before: AlertRow, desired: Desired, *, added: bool, born: bool)
     old, new = before.content.content, desired.content
     if desired.restricted != before.restricted:
         return "restriction-changed"
+    if new.nhs_number != old.nhs_number:
+        return "number-superseded"
     if added:
         return "flag-added"
     if desired.provisional != before.provisional:

@@ -31,6 +31,7 @@ class PersonState:
     flags: tuple[Flag, ...]
     alerts: tuple[AlertRow, ...]
     restricted: bool = False
+    inactive: bool = False  # PDS has invalidated the number: what was told stays told
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,50 +5,29 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from connectors.pds.client import PdsClient
 from halyard.clock import system_clock
 from halyard.kafka import make_producer
-from halyard.nhs_number import profile_for
 from halyard.postgres import make_pool
 from halyard.privacy import load_keys
 from halyard.service import ProcessDied, Service
 from halyard.settings import Settings
+from policies.desk import open_desk
+from policies.model import load_policies
 from stores import bus_key
 from stores.directory import load_directory
 from stores.trace_requests import TracePurpose
 from streams.identity.changes import limits_of
 from streams.outbox_publisher import make_send, sweep_forever
+from streams.tracer.batches import Batches
+from streams.tracer.clients import Clients
 from streams.tracer.housekeeping import keep_house
+from streams.tracer.rechecks import Rechecker
 from streams.tracer.release import Releaser
-from streams.tracer.tracer import Release, Tracer, concurrency_of
+from streams.tracer.resolutions import Resolver
+from streams.tracer.reverifying import reverify_forever
+from streams.tracer.tracer import Release, Tracer, concurrency_of, ration_of
 
 NAME = "tracer"
-
-
-class Clients:
-    """One PDS client for each organisation on whose behalf the hub asks."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._clients: dict[str, PdsClient] = {}
-
-    def client_for(self, organisation: str) -> PdsClient:
-        """The organisation's client, made at first need."""
-        if organisation not in self._clients:
-            pds = self._settings.pds
-            self._clients[organisation] = PdsClient(
-                pds.base_url,
-                token=pds.token.get_secret_value() if pds.token else None,
-                end_user_organisation=organisation,
-                profile=profile_for(self._settings.profile),
-                timeout_seconds=pds.timeout_seconds,
-            )
-        return self._clients[organisation]
-
-    async def aclose(self) -> None:
-        """Close them all."""
-        for client in self._clients.values():
-            await client.aclose()
 
 
 async def run(service: Service, settings: Settings) -> None:
@@ -57,9 +36,9 @@ async def run(service: Service, settings: Settings) -> None:
     directory = load_directory(settings.directory_file)
     size = max(settings.database.pool_size, min(10, concurrency_of(settings.pds) // 2))
     pool = make_pool(settings, name=NAME, size=size)
+    clients = Clients(settings, directory, pool, ration_of(settings.pds))
     await pool.open()
     producer = make_producer(settings, client_id=f"halyard-{NAME}")
-    clients = Clients(settings)
     try:
         guard = bus_key.guard(pool, keys.bus_id)
         await bus_key.at_start(guard)
@@ -67,15 +46,36 @@ async def run(service: Service, settings: Settings) -> None:
         await producer.start()
         send = make_send(producer, settings)
         limits = limits_of(settings, keys, directory)
-        releaser = Releaser(pool, limits, send, system_clock)
+        desk = open_desk(
+            load_policies(settings.policies.directory), directory, keys, f"process:{NAME}"
+        )
+        releaser = Releaser(pool, limits, desk, send, system_clock)
+        resolver = Resolver(pool, limits, settings.identity, send, system_clock, desk)
+        rechecker = Rechecker(pool, limits, desk, send, system_clock)
         # Who is told the answer, by the purpose of the request
-        releases: dict[TracePurpose, Release] = {"claims": releaser.release}
+        batches = Batches(
+            pool,
+            limits,
+            system_clock,
+            live=settings.tracing.live_requests,
+            persons=settings.tracing.live_persons,
+        )
+        releases: dict[TracePurpose, Release] = {
+            "claims": releaser.release,
+            "resolution": resolver.release,
+            "batch": batches.release,
+            "recheck": rechecker.release,
+        }
         tracer = Tracer(pool, settings.pds, clients.client_for, releases)
+        every = timedelta(days=settings.identity.reverify_flagged_days)
         window = timedelta(hours=settings.identity.backmatch_hours)
         tracing = asyncio.create_task(tracer.run(service.stopping))
         beside = [
             asyncio.create_task(sweep_forever(pool, send)),
             asyncio.create_task(keep_house(pool, system_clock, window=window)),
+            asyncio.create_task(resolver.run()),
+            asyncio.create_task(batches.run()),
+            asyncio.create_task(reverify_forever(pool, system_clock, every=every)),
         ]
         service.ready = True
         try:

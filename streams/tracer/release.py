@@ -10,14 +10,17 @@ from connectors.pds.outcomes import Found, Superseded
 from halyard import faults
 from halyard.clock import Clock
 from halyard.postgres import Connection, Pool, transaction
+from policies.desk import Desk
 from stores import outbox, parked, trace_requests
 from stores.trace_requests import TraceRequest
-from streams.identity import answering
+from streams.identity import answering, rechecks
 from streams.identity.answers import TraceAnswer
 from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
 from streams.identity.changes import Limits
 from streams.identity.evidence import known_person
 from streams.outbox_publisher import with_point
+from streams.tracer import following, standing
+from streams.tracer.following import Follower
 
 
 class Releaser:
@@ -27,6 +30,7 @@ class Releaser:
         self,
         pool: Pool,
         limits: Limits,
+        desk: Desk,
         send: outbox.Send,
         clock: Clock,
         *,
@@ -37,27 +41,36 @@ class Releaser:
         self._send = with_point(send, "tracer.after_produce")
         self._clock = clock
         self._new_id = new_id
+        self._follower = Follower(limits, desk, clock, new_id)
 
     async def release(self, trace: TraceRequest, answer: TraceAnswer) -> bool:
-        """Decide anew all that waits for `trace`; False if it was done or cancelled meanwhile.
+        """Decide anew all that waits for `trace`; False if it was done or cancelled meanwhile, or
+        is to be asked again, because the answer is older than what is known by now.
+
+        If PDS says that the number of somebody known stands no more, that is followed first, in
+        the same transaction: what is then judged finds plan, visit and alert where they belong.
 
         Raises `TransientError`; the lease then ends by itself and the request is asked again.
         """
         locks: frozenset[str] = frozenset()
-        lanes: set[int] | None = None
+        done: tuple[str | None, set[int]] | None = None
         for attempt in range(ATTEMPTS):
             try:
                 async with transaction(self._pool) as connection:
-                    lanes = await self._decide(connection, trace, answer, locks)
+                    done = await self._decide(connection, trace, answer, locks)
                 break
             except LockSetGrew as grew:
                 locks |= grew.names
                 if attempt + 1 == ATTEMPTS:
                     raise
         faults.point("tracer.after_commit")
+        if done is None:
+            return False
+        rule, lanes = done
+        following.report(trace, rule)
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)
-        return lanes is not None
+        return True
 
     async def _decide(
         self,
@@ -65,23 +78,34 @@ class Releaser:
         trace: TraceRequest,
         answer: TraceAnswer,
         locks: frozenset[str],
-    ) -> set[int] | None:
+    ) -> tuple[str | None, set[int]] | None:
         keys = await parked.behind(connection, trace.trace_id)
+        look = await self._follower.look_if_changed(connection, trace, answer)
+        seeds = self._seeds(trace, keys, answer)
         ledger = await open_ledger(
             connection,
             self._limits,
-            self._seeds(trace, keys, answer),
+            seeds if look is None else seeds.also(look.seeds),
             now=self._clock(),
             new_id=self._new_id,
             more_locks=locks,
         )
-        held = await trace_requests.hold(connection, trace.trace_id)
+        if look is not None:
+            await self._follower.lock(connection, look, locks)
+        held = await trace_requests.hold(connection, trace)
         if held is None:
+            return None
+        if await standing.outdated(connection, held, answer, self._limits.keys):
             return None
         if await parked.behind(connection, trace.trace_id) != keys:
             raise LockSetGrew(locks)
-        answering.answer(ledger, held, keys, answer)
-        return await write(connection, ledger)
+        rule = await self._follower.follow(connection, ledger, look, held, answer, locks)
+        doubted = trace.token if rule == rechecks.DIFFERS else None
+        answering.answer(ledger, held, keys, answer, doubted=doubted)
+        lanes = await write(connection, ledger)
+        await self._follower.end(connection, look, rule)
+        await standing.stand(connection, ledger, answer, self._limits.keys)
+        return rule, lanes
 
     def _seeds(self, trace: TraceRequest, keys: list[str], answer: TraceAnswer) -> Seeds:
         """The keys that wait, what guards the question, and whom PDS answered with."""

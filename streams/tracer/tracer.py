@@ -14,6 +14,7 @@ from typing import Final
 import psycopg
 
 from connectors.pds.client import PdsClient
+from connectors.pds.comparison import thresholds_of
 from connectors.pds.outcomes import Bug, RateLimited, TokenRefused, Unavailable
 from connectors.pds.search import search
 from halyard import faults, metrics, telemetry
@@ -27,6 +28,10 @@ from streams.identity.answers import TraceAnswer, answer_of
 POLL_SECONDS: Final = 0.1
 _FAILURES: Final = 3
 _LONGEST_BACKOFF_SECONDS: Final = 300.0
+_QUOTA_SECONDS: Final = 1.0  # PDS counts calls by the second
+_WAITS_FOR_TOKEN_SECONDS: Final = 2.0
+FAILED: Final = "pds.bug.trace_failed"
+"""The rule of a request that failed here each time, whatever PDS said."""
 UNREADABLE_AT_MOST: Final = 20
 """Answers that are none (a proxy's page, a 403) after which a request ends: about an hour."""
 
@@ -41,12 +46,9 @@ done or cancelled meanwhile. May raise `TransientError`: the lease then ends by 
 
 
 def ration_of(settings: PdsSettings) -> Ration:
-    """The budget in `settings`: at once a fifth of a second's calls, never under two."""
-    return Ration(
-        per_second=settings.calls_per_second,
-        burst=max(2.0, settings.calls_per_second / 5),
-        failures=_FAILURES,
-        breaker_seconds=settings.breaker_seconds,
+    """The budget in `settings`."""
+    return Ration.of(
+        settings.calls_per_second, failures=_FAILURES, breaker_seconds=settings.breaker_seconds
     )
 
 
@@ -68,6 +70,7 @@ class Tracer:
         self._pool = pool
         self._settings = settings
         self._ration = ration_of(settings)
+        self._thresholds = thresholds_of(settings)
         self._client_for = client_for
         self._releases = releases
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -122,17 +125,40 @@ class Tracer:
                 trace_id=str(request.trace_id),
                 error=telemetry.describe(error),
             )
-        except HalyardError as error:
+        except _LetOthers:
+            await self._let_others(request)
+        except Exception as error:  # noqa: BLE001 - a request must not end in silence
             log.error(
                 "trace_failed", trace_id=str(request.trace_id), error=telemetry.describe(error)
             )
             await self._later(request)
 
     async def _later(self, request: TraceRequest) -> None:
-        """What fails in the same way each time must not burn the ration."""
+        """What fails in the same way each time must not burn the ration; and after many times it
+        ends as what was not asked, so that a person sees it.
+        """
+        try:
+            seen = await trace_requests.unreadable(self._pool, request.trace_id)
+            if seen >= UNREADABLE_AT_MOST:
+                await self._releases[request.purpose](request, TraceAnswer(Bug(FAILED)))
+                return
+            await trace_requests.again(
+                self._pool,
+                request.trace_id,
+                seconds=_LONGEST_BACKOFF_SECONDS,
+                attempts=request.attempts,
+            )
+        except Exception as error:  # noqa: BLE001 - the lease ends by itself
+            log.warning(
+                "trace_not_ended", trace_id=str(request.trace_id), error=telemetry.describe(error)
+            )
+
+    async def _let_others(self, request: TraceRequest) -> None:
+        """No token came for a further query: more urgent questions go first. The queries that were
+        answered are kept, so that this costs nothing."""
         try:
             await trace_requests.again(
-                self._pool, request.trace_id, seconds=_LONGEST_BACKOFF_SECONDS
+                self._pool, request.trace_id, seconds=0.0, attempts=request.attempts
             )
         except HalyardError as error:
             log.warning("tracer_waits_for_database", error=telemetry.describe(error))
@@ -140,25 +166,29 @@ class Tracer:
     async def trace(self, request: TraceRequest) -> None:
         """Ask PDS and release what waits; or put the request back for later, with its ids."""
         client = self._client_for(request.organisation)
-        began = time.monotonic()
+        calls = 1
         if request.kind == "get":
             number = request.claim.nhs_number or ""
             said = answer_of(await client.get(number, request.request_ids[0]))
         else:
             rationed = _Rationed(self._pool, self._ration, request, self._settings.lease_seconds)
-            said = answer_of(
-                await search(
-                    client, request.claim, request.request_ids, before_call=rationed.before_call
-                )
+            searched = await search(
+                client,
+                request.claim,
+                request.request_ids,
+                thresholds=self._thresholds,
+                answered=request.answered,
+                before_call=rationed.before_call,
+                after_call=rationed.after_call,
             )
-        metrics.observe("halyard_pds_call_seconds", time.monotonic() - began)
+            # each further question has said that the one before was answered
+            calls, said = min(1, searched.calls), answer_of(searched)
         faults.point("tracer.after_call")
         rule = said.outcome.rule if isinstance(said, TraceAnswer) else said.rule
-        metrics.count("halyard_pds_calls_total", operation=request.kind, outcome=rule)
-        if isinstance(said, TraceAnswer):
+        if isinstance(said, TraceAnswer) or (isinstance(said, Bug) and said.refused):
             async with transaction(self._pool) as connection:
-                await trace_requests.answered(connection)
-        elif isinstance(said, Bug):
+                await trace_requests.answered(connection, self._ration, calls=calls)
+        if isinstance(said, Bug):
             said = await self._unreadable(request, said)
         if isinstance(said, TraceAnswer):
             released = await self._releases[request.purpose](request, said)
@@ -184,22 +214,28 @@ class Tracer:
         )
         if seen < UNREADABLE_AT_MOST:
             return said
-        await trace_requests.failed(self._pool, self._ration, at_once=False)
+        if not said.refused:
+            await trace_requests.failed(self._pool, self._ration, at_once=False)
         return TraceAnswer(said)
 
     async def _put_back(
         self, request: TraceRequest, said: Unavailable | RateLimited | TokenRefused | Bug, rule: str
     ) -> None:
-        seconds = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(request.attempts, 10))
-        # A question that PDS alone misreads must not stop all others: it counts as one failure
-        at_once = isinstance(said, RateLimited | TokenRefused)
-        if isinstance(said, RateLimited) and said.retry_after_seconds is not None:
-            seconds = max(seconds, said.retry_after_seconds)
-        if not isinstance(said, Bug):
-            # An outage ends for all at once: nothing waits much longer than the breaker
-            seconds = min(seconds, max(2 * self._settings.breaker_seconds, 1.0))
-        await trace_requests.failed(self._pool, self._ration, at_once=at_once)
-        await trace_requests.again(self._pool, request.trace_id, seconds=seconds)
+        if isinstance(said, RateLimited):
+            seconds = await self._slow_down(said)
+        else:
+            # A refused application stops all at once; a question that PDS alone misreads, or one
+            # time-out, must not: it counts as one failure
+            at_once = isinstance(said, TokenRefused)
+            if not (isinstance(said, Bug) and said.refused):
+                await trace_requests.failed(self._pool, self._ration, at_once=at_once)
+            seconds = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(request.attempts, 10))
+            if not isinstance(said, Bug):
+                # An outage ends for all at once: nothing waits much longer than the breaker
+                seconds = min(seconds, max(2 * self._settings.breaker_seconds, 1.0))
+        await trace_requests.again(
+            self._pool, request.trace_id, seconds=seconds, attempts=request.attempts
+        )
         log.warning(
             "trace_put_back",
             trace_id=str(request.trace_id),
@@ -208,9 +244,22 @@ class Tracer:
             seconds=seconds,
         )
 
+    async def _slow_down(self, said: RateLimited) -> float:
+        """All ask less; the refused question comes again when its turn does, not later."""
+        asked = said.retry_after_seconds or _QUOTA_SECONDS
+        pause = min(_LONGEST_BACKOFF_SECONDS, max(_QUOTA_SECONDS, asked))
+        pace = await trace_requests.slower(self._pool, self._ration, pause_seconds=pause)
+        metrics.gauge("halyard_pds_pace", pace)
+        log.warning("pds_slower", pace=pace, seconds=pause)
+        return pause
+
 
 class _LeaseLost(TransientError):
     """The request is another tracer's by now, or cancelled; nothing is to be done."""
+
+
+class _LetOthers(Exception):
+    """A search found no token for its next query in time, and has kept what was answered."""
 
 
 class _Rationed:
@@ -224,11 +273,27 @@ class _Rationed:
         self._request = request
         self._lease_seconds = lease_seconds
         self._first = True
+        self._kept = False  # all that was answered under this lease is in the row
+
+    async def after_call(self, answered: str) -> None:
+        """Keep that a query was answered: who takes over goes on after it."""
+        if not await trace_requests.progress(self._pool, self._request, answered):
+            raise _LeaseLost
+        self._kept = True
+        faults.point("tracer.after_query")
 
     async def before_call(self) -> None:
+        """Wait for a token of the ration. Whoever asks again had an answer: PDS is well.
+
+        Raises `_LetOthers` where none comes for a while and nothing would be asked twice.
+        """
         if self._first:
             self._first = False
             return
+        kept, self._kept = self._kept, False
+        async with transaction(self._pool) as connection:
+            await trace_requests.answered(connection, self._ration)
+        since = time.monotonic()
         while True:
             # The wait may be longer than the lease: nobody takes over from who is alive
             if not await trace_requests.renew(
@@ -237,4 +302,6 @@ class _Rationed:
                 raise _LeaseLost
             if await trace_requests.take_token(self._pool, self._ration):
                 return
+            if kept and time.monotonic() - since > _WAITS_FOR_TOKEN_SECONDS:
+                raise _LetOthers
             await asyncio.sleep(min(1.0, 1 / self._ration.per_second))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from halyard.embedded.process import process_runs
@@ -165,6 +166,44 @@ def test_a_stage_is_paused_with_a_reason_and_resumed(running: tuple[Process, Pat
     findings = {one["check"]: one["result"] for one in command(data, "doctor")["findings"]}
     assert findings["stages"] == "warning"
     assert command(data, "resume", "matching")["paused"] == []
+
+
+@pytest.mark.timeout(240)
+def test_a_number_that_pds_supersedes_is_followed(running: tuple[Process, Path]) -> None:
+    """The walk of receive-pds-changes.md: PDS merges two records, the relay hands in its word, and
+    the authority is told by letter of its own record.
+    """
+    _, data = running
+    addresses = dict(
+        one.split("=", 1) for one in (data / "addresses.env").read_text().splitlines() if one
+    )
+    sandbox = addresses["HALYARD_PDS__BASE_URL"].partition("/personal-demographics")[0]
+    child = {"family": "Laterchild", "given": ["Sky"], "birth_date": "2013-03-31"}
+    old, new = "9990001537", "9990001545"
+    with httpx.Client(base_url=sandbox, trust_env=False) as http:
+        for number in (old, new):
+            person = {**child, "nhs_number": number, "gender": "male", "postcode": "ZZ8 1AB"}
+            assert http.post("/sandbox/people", json=person).status_code == 200
+    plan = data / "plan.csv"
+    plan.write_text(
+        "NHS Number,Surname,Forenames,DOB,Plan type,Start date,Local ID,Office hours tel number,"
+        f"Emergency duty tel number\n{old},Laterchild,Sky,2013-03-31,CPP,2026-01-01,PB-2002,"
+        "01632 960 201,01632 960 202\n"
+    )
+    assert command(data, "flags", "upload", str(plan))["answers"][0]["code"] == "CPR06"
+    change = {"change": "supersede", "nhs_number": old, "by": new}
+    with httpx.Client(base_url=sandbox, trust_env=False) as http:
+        told = http.post("/sandbox/changes", json=change)
+    word = data / "change.json"
+    word.write_text(told.text)
+    sent = command(data, "pds", "changes", "send", str(word))
+    assert [one["taken"] for one in sent["answers"]] == [1]
+
+    def kinds() -> list[str]:
+        found = command(data, "messages", "list", "--organisation", "E06000999")
+        return [one["kind"] for one in found["messages"]]
+
+    eventually(lambda: "number-superseded" in kinds(), timeout=60, interval=1.0)
 
 
 @pytest.mark.timeout(240)

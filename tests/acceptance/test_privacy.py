@@ -59,6 +59,9 @@ RESTRICTED = Person(
 )
 UNKNOWN = Person("9991230041", "Wyvernshaw", ("Peregrine",), "2017-10-23", "male", "ZZ4 3QV")
 PEOPLE = (CANARY, RESTRICTED, UNKNOWN)
+BESIDE = {"upn": "B801200005001", "siblings": "QZXSIBLING1;QZXSIBLING2"}
+HOSPITALS_OWN = "QZXHOSPITAL77"
+"""What agencies call the canary, beside her number."""
 
 # each with the group that cannot read what is put there
 POISONED = {
@@ -73,7 +76,7 @@ REQUIRED = {"ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "trace
 
 
 def _spellings() -> re.Pattern[str]:
-    found: set[str] = set()
+    found: set[str] = {BESIDE["upn"], *BESIDE["siblings"].split(";"), HOSPITALS_OWN}
     for one in PEOPLE:
         number, (year, month, day) = one.nhs_number, one.birth_date.split("-")
         assert one.postcode is not None
@@ -119,7 +122,7 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     with hub_of_its_own(home, DeathsHub, people=PEOPLE) as own:
         hub = own.hub
         hub.start(COMMANDS)
-        asyncio.run(upload_flags(hub, NORTH, flag_line(CANARY, Plan(NORTH, "CPP"))))
+        asyncio.run(upload_flags(hub, NORTH, flag_line(CANARY, Plan(NORTH, "CPP"), **BESIDE)))
         flag = flag_line(RESTRICTED, Plan(NORTH, "LAC"))
         asyncio.run(upload_flags(hub, NORTH, flag, expected="CPR02"))
         first = _message(CANARY, "A04", "V1")
@@ -146,7 +149,7 @@ def _message(person: Person, trigger: str, visit: str, minute: int = 0) -> bytes
         visit=f"{visit}{person.nhs_number[4:6]}",
         occurred=at,
         recorded=at + timedelta(minutes=1 + minute),
-        local_id=f"M{PEOPLE.index(person) if person in PEOPLE else 'X'}",
+        local_id=f"M{PEOPLE.index(person) if person in PEOPLE else 'X'}^^^RZ9^MR~{HOSPITALS_OWN}",
         reason=f"{person.given[0]} {person.family} fell",
     )
 
@@ -224,6 +227,11 @@ async def _face(hub: Hub) -> None:
         await http.post("/flags/query", content=b'{"nhs_number": "9991230017')
         await http.get("/flags/query", params={"nhs_number": "9991230017"})
         await http.get("/patients/9991230017")
+        record = {"nhs_number": "9991230017", "purpose": "child-protection", "reason": "visit"}
+        shown = (await http.post("/people/record", json=record)).json()
+        assert BESIDE["upn"] in str(shown["identifiers"])
+        await http.post("/people/record", json={**record, "upn": BESIDE["upn"], "reason": 1})
+        await http.get("/reports/shared-numbers", params={"upn": BESIDE["upn"]})
         await http.get("/alerts", params={"after": "Quizzlewhite", "state": "Xanthippe"})
         await http.post("/alerts/9991230017/accept", json={"by": "Xanthippe", "answer": 1})
         await http.post(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from halyard.kafka import Incoming, Record
 from halyard.postgres import transaction
 from schemas import codec, topics
+from schemas.changes import PersonChanged
 from schemas.events import AlertChanged, AttendanceReported, FlagSubmitted
 from stores import alerts
 from stores.alerts import WITHDRAWN, AlertRow
@@ -32,7 +33,7 @@ class BothStages:
         self.told += [codec.decode_as(AlertChanged, one.value) for one in records]
         return [True] * len(records)
 
-    async def take(self, *events: AttendanceReported | FlagSubmitted) -> None:
+    async def take(self, *events: AttendanceReported | FlagSubmitted | PersonChanged) -> None:
         """One batch through identity, and what it said through matching."""
         await self.world.take(*events)
         await self.hand_over()

@@ -51,9 +51,11 @@ class DeathsHub(Hub):
         people: Iterable[Person] = (),
         settings: Mapping[str, str] | None = None,
         keys_of: Path | None = None,
+        organisations: Iterable[str] = (),
     ) -> None:
-        """`keys_of`: the secrets file of another hub, so that the same people and references have
-        the same pseudonyms."""
+        """`organisations`: more that have a token. `keys_of`: the secrets file of another hub, so
+        that the same people and references have the same pseudonyms.
+        """
         super().__init__(
             directory,
             bootstrap=bootstrap,
@@ -61,7 +63,7 @@ class DeathsHub(Hub):
             namespace=namespace,
             people=people,
             settings={"HALYARD_NCMD__DATABASE_URL": database.ncmd_url, **(settings or {})},
-            organisations=(SECOND_HOSPITAL, SURGERY, SECRETARIAT),
+            organisations=(SECOND_HOSPITAL, SURGERY, SECRETARIAT, *organisations),
         )
         if keys_of is not None:
             write_private(directory / "secrets.toml", keys_of.read_text())

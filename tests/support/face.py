@@ -31,6 +31,7 @@ from halyard.kafka_admin import TopicSpec
 from halyard.postgres import Pool, make_pool
 from halyard.privacy import Keys
 from halyard.settings import DatabaseSettings, HttpSettings, KafkaSettings, Settings
+from halyard.settings_tracing import TracingSettings
 from policies.desk import Desk, open_desk
 from policies.model import Policies
 from schemas.topics import ALERT_RECEIPT, FLAG_SUBMITTED, MESSAGE_REJECTED
@@ -100,6 +101,8 @@ def settings(
         ),
         database=DatabaseSettings.model_validate({"url": database_url, "pool_size": 8}),
         http=HttpSettings.model_validate({"database_url": face_url(database_url), **http}),
+        # nobody answers here, if the test brings no tracer
+        tracing=TracingSettings(person_wait_seconds=0),
     )
 
 

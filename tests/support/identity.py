@@ -15,6 +15,7 @@ from halyard.nhs_number import check_digit
 from halyard.privacy import Keys
 from halyard.settings import IdentitySettings, Settings
 from schemas import codec, topics
+from schemas.changes import PersonChanged, PersonChangeKind
 from schemas.deaths import DeathNotified, ReportSubmitted
 from schemas.events import (
     Assertion,
@@ -255,7 +256,8 @@ def parked_behind(book: Ledger, trace_id: uuid.UUID) -> list[str]:
     return sorted(one.key for one in book._parked.values() if one.trace_id == trace_id)
 
 
-_TOPICS: dict[type[Reported], str] = {
+_TOPICS: dict[type[Reported | PersonChanged], str] = {
+    PersonChanged: topics.PERSON_CHANGED,
     AttendanceReported: topics.ATTENDANCE_REPORTED,
     FlagSubmitted: topics.FLAG_SUBMITTED,
     DeathNotified: topics.DEATH_NOTIFIED,
@@ -263,13 +265,29 @@ _TOPICS: dict[type[Reported], str] = {
 }
 
 
-def incoming(event: Reported) -> Incoming:
+def changed(
+    number: str, kind: PersonChangeKind = PersonChangeKind.NUMBER, *, message_id: str | None = None
+) -> PersonChanged:
+    """Word of PDS that something of the person with this number has changed."""
+    message_id = message_id or uuid.uuid4().hex
+    return PersonChanged(
+        event_id=ids.derive("person-changed", message_id),
+        source="mns",
+        organisation=HOSPITAL,
+        message_id=message_id,
+        received_at=NOW,
+        kind=kind,
+        nhs_number=number,
+    )
+
+
+def incoming(event: Reported | PersonChanged) -> Incoming:
     """The event as the stage takes it from Kafka."""
     return Incoming(
         topic=_TOPICS[type(event)],
         partition=0,
         offset=0,
-        key=event.source_person,
+        key=event.message_id if isinstance(event, PersonChanged) else event.source_person,
         value=codec.encode(event),
         headers=cloudevent_headers(
             event_id=event.event_id,

@@ -13,14 +13,19 @@ from connectors.pds.client import PdsClient
 from halyard.kafka import Record
 from halyard.postgres import Connection, lock_id, make_pool, transaction
 from halyard.settings import DatabaseSettings, PdsSettings, Settings
+from policies.desk import open_desk
 from sandbox.pds.people import Person
 from sandbox.pds.server import PdsThread
 from sandbox.pds.settings import Faults
+from schemas.changes import PersonChanged
+from stores.trace_requests import TracePurpose
 from streams.identity.agent import IdentityStage
 from streams.identity.changes import limits_of
 from streams.identity.evidence import Reported
+from streams.tracer.rechecks import Rechecker
 from streams.tracer.release import Releaser
-from streams.tracer.tracer import Tracer
+from streams.tracer.resolutions import Resolver
+from streams.tracer.tracer import Release, Tracer
 from tests.support import identity as make
 from tests.support.services import Database
 from tests.support.waiting import aeventually
@@ -29,7 +34,14 @@ from tests.support.waiting import aeventually
 class World:
     """See the module. `sent` is what reached the bus, in order; `now` is the hub's clock."""
 
-    def __init__(self, database: Database, pds: PdsThread) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pds: PdsThread,
+        *,
+        calls_per_second: float = 500,
+        breaker_seconds: float = 0.3,
+    ) -> None:
         self.database = database
         self.pds = pds
         self.sent: list[Record] = []
@@ -40,11 +52,13 @@ class World:
             pds=PdsSettings(
                 base_url=pds.url,
                 token="practice-token",  # pragma: allowlist secret
-                calls_per_second=500,
-                breaker_seconds=0.3,
+                calls_per_second=calls_per_second,
+                breaker_seconds=breaker_seconds,
                 lease_seconds=30,
             ),
         )
+        self.limits = limits_of(self.settings, make.KEYS, make.directory())
+        self.desk = open_desk(None, make.directory(), make.KEYS, "process:tracer")
         self.pool = make_pool(self.settings, name="test", size=8)
         self.stage = self.new_stage()
         self._client = PdsClient(
@@ -66,14 +80,30 @@ class World:
 
     def new_tracer(self) -> Tracer:
         """A tracer process's work."""
+        releaser = Releaser(self.pool, self.limits, self.desk, self.send, self.clock)
+        releases: dict[TracePurpose, Release] = {
+            "claims": releaser.release,
+            "resolution": self.new_resolver().release,
+            "recheck": self.new_rechecker().release,
+        }
+        return Tracer(self.pool, self.settings.pds, lambda _: self._client, releases)
+
+    def new_rechecker(self) -> Rechecker:
+        """What carries PDS's word of people who are known already."""
+        return Rechecker(self.pool, self.limits, self.desk, self.send, self.clock)
+
+    def new_resolver(self) -> Resolver:
+        """What carries out what is decided about worklist entries."""
         limits = limits_of(self.settings, make.KEYS, make.directory())
-        releaser = Releaser(self.pool, limits, self.send, self.clock)
-        return Tracer(
-            self.pool, self.settings.pds, lambda _: self._client, {"claims": releaser.release}
-        )
+        identity = self.settings.identity
+        return Resolver(self.pool, limits, identity, self.send, self.clock, self.desk)
 
     def clock(self) -> datetime:
         return self.now
+
+    def client(self) -> PdsClient:
+        """With which its tracers ask."""
+        return self._client
 
     async def send(self, records: Sequence[Record]) -> list[bool]:
         """The bus."""
@@ -81,7 +111,7 @@ class World:
             self.sent.extend(records)
         return [self.broker_up] * len(records)
 
-    async def take(self, *events: Reported) -> None:
+    async def take(self, *events: Reported | PersonChanged) -> None:
         """One batch through the stage."""
         await self.stage.process([make.incoming(event) for event in events])
 
@@ -99,6 +129,25 @@ class World:
             "select exists(select from trace_requests where state in ('queued', 'leased'))"
         ):
             await self.trace()
+
+    async def pass_time(self, seconds: float) -> None:
+        """So much time passes for the hub. What its tracers compare with the database's clock,
+        which cannot be moved, becomes so much older instead."""
+        self.now += timedelta(seconds=seconds)
+        async with transaction(self.pool) as connection:
+            await connection.execute(
+                "update pds_ration set refilled_at = refilled_at - make_interval(secs => %(s)s), "
+                "breaker_until = breaker_until - make_interval(secs => %(s)s), "
+                "paused_until = paused_until - make_interval(secs => %(s)s), "
+                "slowed_at = slowed_at - make_interval(secs => %(s)s)",
+                {"s": seconds},
+            )
+            await connection.execute(
+                "update trace_requests set due_at = due_at - make_interval(secs => %(s)s), "
+                "lease_until = lease_until - make_interval(secs => %(s)s) "
+                "where state in ('queued', 'leased') and (due_at > now() or lease_until > now())",
+                {"s": seconds},
+            )
 
     def knows(self, *people: Person) -> None:
         """PDS knows these people too."""

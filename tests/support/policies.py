@@ -93,9 +93,9 @@ def folder(path: Path, *files: dict[str, Any]) -> Path:
 
 
 def package_files() -> dict[str, dict[str, Any]]:
-    """The files of the package by their id, to be changed by a test."""
-    loaded = [yaml.safe_load(one.read_text("utf-8")) for one in sorted(PACKAGE.glob("*.yaml"))]
-    return {one["id"]: one for one in loaded}
+    """The files of the package by their id, the newest version of each, to be changed by a test."""
+    loaded = [yaml.safe_load(one.read_text("utf-8")) for one in PACKAGE.glob("*.yaml")]
+    return {one["id"]: one for one in sorted(loaded, key=lambda one: int(one["version"]))}
 
 
 patterns = st.one_of(

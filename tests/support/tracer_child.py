@@ -13,6 +13,7 @@ from halyard.clock import system_clock
 from halyard.kafka import Record
 from halyard.postgres import make_pool
 from halyard.settings import DatabaseSettings, PdsSettings, Settings
+from policies.desk import open_desk
 from streams.identity.changes import limits_of
 from streams.tracer.release import Releaser
 from streams.tracer.tracer import Tracer
@@ -32,7 +33,10 @@ async def main() -> None:
     faults.arm(sys.argv[1])
     pool = make_pool(settings, name="tracer")
     await pool.open()
-    releaser = Releaser(pool, limits_of(settings, make.KEYS, make.directory()), _send, system_clock)
+    directory = make.directory()
+    desk = open_desk(None, directory, make.KEYS, "process:tracer")
+    limits = limits_of(settings, make.KEYS, directory)
+    releaser = Releaser(pool, limits, desk, _send, system_clock)
     client = PdsClient(
         settings.pds.base_url,
         token="practice-token",  # pragma: allowlist secret

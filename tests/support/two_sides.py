@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from halyard.postgres import Connection, Pool, transaction
-from schemas.events import AlertFlag, PlanType
+from schemas.events import AlertFlag, PersonClaim, PlanType
 from stores import (
     accesses,
     alerts,
@@ -24,6 +24,7 @@ from stores import (
     flags,
     mailbox,
     shares,
+    trace_batches,
     uploads,
     worklist,
 )
@@ -31,6 +32,7 @@ from stores.audit import AuditEntry
 from stores.delivery_rows import DeliveryRow
 from stores.flags import Flag
 from stores.mailbox import Letter
+from stores.trace_batches import NewBatch, NewItem
 from stores.uploads import Line
 from stores.worklist import WorklistEntry
 from tests.support.alerts import TRACE, alert
@@ -127,6 +129,10 @@ async def _own(connection: Connection, organisation: str) -> None:
         created_at=AT,
     )
     await mailbox.add(connection, [letter])
+    batch = NewBatch(own_id(organisation, "batch"), organisation, "file", "direct-care", None, mark)
+    await trace_batches.begin(connection, batch)
+    await trace_batches.add(connection, batch.batch_id, [NewItem(2, PersonClaim(), local_id=mark)])
+    await trace_batches.start(connection, batch, mark, lines=1, refused=0)
     told = AuditEntry(
         entry_id=own_id(organisation, "audit"),
         recorded_at=AT,

@@ -42,7 +42,14 @@ HERS: Final = {"her own social worker": as_("worker")}
 NOBODYS: Final = uuid.UUID(int=8_888)
 LISTS: Final = (
     *("/me", "/alerts", "/alerts?state=raised", "/alerts?state=withdrawn", "/alerts?limit=1"),
-    *("/worklist", "/reviews/disclosures", "/reviews/accesses", "/fhir/R4/messages", "/audit"),
+    *(
+        "/reports/shared-numbers",
+        "/worklist",
+        "/reviews/disclosures",
+        "/reviews/accesses",
+        "/fhir/R4/messages",
+        "/audit",
+    ),
     *("/audit?kind=access", "/audit?flow=alert", f"/audit?subject=alert:{HIDDEN_ALERT}"),
     *("/readyz", "/_status", "/patient-flags/FHIR/R4/metadata", "/cpis/FHIR/R4/metadata"),
 )
@@ -142,6 +149,7 @@ def look_ups(face: World, number: str) -> list[httpx.Request]:
     for purpose in PURPOSES:
         body = {"nhs_number": number, "purpose": purpose, "reason": "she cannot say who she is"}
         made.append(httpx.Request("POST", f"{face.url}/flags/query", json=body))
+        made.append(httpx.Request("POST", f"{face.url}/people/record", json=body))
     subject = {"nhs_number": number, "reason": "asked by the mother"}
     made.append(httpx.Request("POST", f"{face.url}/audit/subject-access", json=subject))
     of_patient = {"patient:identifier": f"{NHS_NUMBER}|{number}"}

@@ -227,7 +227,7 @@ async def test_c11_a_killed_tracer_is_taken_over_with_the_same_request_id(
     script = Path(__file__).parents[2] / "support" / "tracer_child.py"
     root = str(Path(__file__).parents[3])
     child = Process(
-        [sys.executable, str(script), f"{point}:kill"],
+        [sys.executable, "-P", str(script), f"{point}:kill"],
         directory=tmp_path,
         name="tracer",
         env={

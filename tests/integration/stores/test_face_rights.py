@@ -26,6 +26,7 @@ from stores import (
     holdings,
     mailbox,
     outbox,
+    trace_batches,
     uploads,
     worklist,
 )
@@ -46,7 +47,8 @@ OWN_BOOKS = ["sessions", "used_tokens"]
 
 TABLES = (
     "uploads", "upload_answers", "worklist", "alerts", "deliveries", "letters", "outbox",
-    "audit_entries", "flags", "identities", "visits", "death_notes", "claims",
+    "audit_entries", "flags", "identities", "visits", "death_notes", "claims", "trace_batches",
+    "trace_items",
 )  # fmt: skip
 
 
@@ -125,6 +127,10 @@ FORGETFUL: dict[str, Asking] = {
     "worklist": lambda c: worklist.entries(c, NORTH, after=None, limit=9),
     "letters": lambda c: mailbox.page(c, NORTH, after=None, limit=9, unacknowledged=False),
     "letter": lambda c: mailbox.get(c, NORTH, own_id(NORTH, "letter")),
+    "batches": lambda c: trace_batches.page(c, NORTH, before=None, limit=9),
+    "batch": lambda c: trace_batches.get(c, own_id(NORTH, "batch")),
+    "traced": lambda c: trace_batches.results(c, own_id(NORTH, "batch"), after=0, limit=9),
+    "cancel": lambda c: trace_batches.cancel(c, own_id(NORTH, "batch")),
     "acknowledge": lambda c: mailbox.acknowledge(c, NORTH, own_id(NORTH, "letter"), AT),
     "accept": lambda c: alerts.accept(c, alert_id(NORTH), by="x", answer="y", at=AT),
 }
@@ -156,7 +162,8 @@ async def test_a_check_that_is_forgotten_shows_no_other_organisations_row(sides:
     for name in FORGETFUL:
         assert nothing(await read(sides.face, SOUTH, name)), name
         assert not nothing(await read(sides.face, NORTH, name)), name
-    for table in ("alerts", "uploads", "upload_answers", "worklist", "letters"):
+    fenced = ("alerts", "uploads", "upload_answers", "worklist", "letters")
+    for table in (*fenced, "trace_batches", "trace_items"):
         off = sql.SQL("alter table {} disable row level security")
         owner(sides.database, off.format(sql.Identifier(table)))
     for name in FORGETFUL:

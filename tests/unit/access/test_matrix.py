@@ -206,8 +206,11 @@ PEOPLE_LINES = [line for line in MATRIX if line.people]
 
 
 def test_what_is_left_to_people_is_marked_so() -> None:
-    """Reviews of disclosures and of accesses, and subject-access reports."""
+    """Reviews of disclosures and accesses, subject-access reports, and the worklist's entries."""
+    acts = ("claim", "resolve", "reject", "ask", "retry", "undo")
     assert {line.route for line in PEOPLE_LINES} == {
+        "/worklist/{entry_id}",
+        *(f"/worklist/{{entry_id}}/{act}" for act in acts),
         "/reviews/disclosures",
         "/reviews/disclosures/{item_id}",
         "/reviews/accesses",

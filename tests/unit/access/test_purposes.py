@@ -18,11 +18,22 @@ from halyard.postgres import make_pool
 from tests.support.face import KEYS, NORTH, directory, settings
 
 NUMBER = "9990000018"
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "/flags/query": {"nhs_number": NUMBER, "purpose": "direct-care"},
+    "/traces": {
+        "purpose": "direct-care",
+        "reason": "made up",
+        "person": {"nhs_number": NUMBER, "family": "Made", "birth_date": "2017-03-04"},
+    },
+    "/people/record": {"nhs_number": NUMBER, "purpose": "direct-care", "reason": "made up"},
     "/alerts/{alert_id}/share": {"recipient": "EE1", "reason": "made up"},
     "/reviews/disclosures/{item_id}": {"decision": "refuse", "reason": "made up"},
     "/audit/subject-access": {"nhs_number": NUMBER, "reason": "made up"},
+    "/worklist/{entry_id}/resolve": {"nhs_number": NUMBER, "reason": "made up"},
+    "/worklist/{entry_id}/reject": {"because": "nobody", "reason": "made up"},
+    "/worklist/{entry_id}/ask": {"question": "names", "reason": "made up"},
+    "/worklist/{entry_id}/retry": {"reason": "made up"},
+    "/worklist/{entry_id}/undo": {"reason": "made up"},
 }
 BY_IDENTIFIER = {"patient:identifier": f"https://fhir.nhs.uk/Id/nhs-number|{NUMBER}"}
 SEARCHES = {
@@ -49,7 +60,8 @@ def app() -> FastAPI:
 async def sent(app: FastAPI, line: Line, **content: Any) -> httpx.Response:
     """The route's answer."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    path = line.route.format(alert_id=uuid.UUID(int=1), item_id=uuid.UUID(int=1))
+    one = uuid.UUID(int=1)
+    path = line.route.format(alert_id=one, item_id=one, entry_id=one)
     async with httpx.AsyncClient(transport=transport, base_url="http://hub") as http:
         return await http.request(line.method, path, **content)
 

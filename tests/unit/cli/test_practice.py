@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def test_practice_files_are_private_and_fit_together(tmp_path: Path) -> None:
     keys, directory = load_keys(made.secrets_file), load_directory(made.directory_file)
     assert {one.secret for one in directory.endpoints.values()} <= set(keys.webhook)
     for code, token in practice.read_tokens(made.tokens_file).items():
-        assert directory.organisation_of(token) == code
+        owner = practice.HOSPITAL if code == practice.RELAY else code
+        assert directory.organisation_of(token) == owner
         assert token not in made.directory_file.read_text()
 
 
@@ -47,8 +49,22 @@ def test_files_of_an_older_version_get_what_is_new_and_keep_what_they_have(tmp_p
     practice.prepare(tmp_path, authority_port=1, contact_port=2)
     assert set(older) <= set(first.secrets_file.read_text().splitlines())
     assert first.tokens_file.read_text().startswith(tokens.splitlines()[0])
-    assert set(practice.read_tokens(first.tokens_file)) == set(practice.ORGANISATIONS)
+    assert set(practice.read_tokens(first.tokens_file)) == {
+        *practice.ORGANISATIONS,
+        practice.RELAY,
+    }
     assert "contact" in load_keys(first.secrets_file).webhook
+
+
+def test_the_practice_relay_tells_of_changes_at_pds_and_does_nothing_else(tmp_path: Path) -> None:
+    """Its token is none of a hospital's system."""
+    made = practice.prepare(tmp_path, authority_port=1, contact_port=2)
+    token = practice.read_tokens(made.tokens_file)[practice.RELAY]
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    [found] = [
+        one for one in load_directory(made.directory_file).credentials if one.sha256 == digest
+    ]
+    assert found.roles == ("pds-relay",)
 
 
 def test_a_machines_token_of_the_issuer_has_its_role(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from connectors.fhir import corrections, letters
+from connectors.fhir import corrections, letters, number_letters, worklist_letters
+from connectors.fhir.own_records import OwnRecord
 from schemas import death_fields
 from schemas.deaths import (
     CaseChange,
@@ -129,6 +130,10 @@ ANSWERED: Mapping[str, Any] = {
     "version": 2,
 }
 
+OWN_RECORD = OwnRecord(local_id="LA-1001", upload_id=_id(5), line=7)
+CHANGED: Mapping[str, Any] = {"at": AT, "organisation": AUTHORITY, "records": [OWN_RECORD]}
+KINDS = (*letters.KINDS, *number_letters.KINDS, *worklist_letters.KINDS)
+
 EXAMPLES: Mapping[str, Callable[[], bytes]] = {
     letters.ACKNOWLEDGEMENT: lambda: letters.acknowledgement(
         letter_id=_id(101),
@@ -162,6 +167,23 @@ EXAMPLES: Mapping[str, Callable[[], bytes]] = {
     ),
     letters.CASE_VOIDED: lambda: letters.case_voided(
         letter_id=_id(107), at=AT, organisation=HOSPITAL, case=CASE, with_number=True
+    ),
+    number_letters.NUMBER_SUPERSEDED: lambda: number_letters.superseded(
+        letter_id=_id(110), successor=NUMBER, **CHANGED
+    ),
+    number_letters.NUMBER_INVALIDATED: lambda: number_letters.invalidated(
+        letter_id=_id(111), **{**CHANGED, "records": [OWN_RECORD, OwnRecord(case_id=_id(4))]}
+    ),
+    number_letters.NUMBER_DIFFERS: lambda: number_letters.superseded_by_another(
+        letter_id=_id(112), **CHANGED
+    ),
+    worklist_letters.QUESTION: lambda: worklist_letters.question(
+        letter_id=_id(113),
+        at=AT,
+        organisation=HOSPITAL,
+        entry_id=_id(6),
+        code="birth-date",
+        record=OwnRecord(local_id="L-1001", message_id="MSG00042"),
     ),
 }
 """One letter of each kind."""

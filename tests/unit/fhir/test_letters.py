@@ -14,7 +14,7 @@ from fhir.resources.R4B.bundle import Bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.fhir import corrections, letters
+from connectors.fhir import corrections, letters, number_letters, worklist_letters
 from connectors.fhir.case_projection import case_bundle
 from halyard.errors import ContractError
 from halyard.nhs_number import check_digit
@@ -30,6 +30,7 @@ from tests.unit.fhir.letter_inputs import (
     HOSPITAL,
     HOUSEHOLDS,
     INDICATED,
+    KINDS,
     MAYBE,
     NUMBER,
     REASONS,
@@ -102,13 +103,18 @@ def by_type(bundle: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [one for one in found if one["resourceType"] == kind]
 
 
-@pytest.mark.parametrize("kind", letters.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_letter_is_fhir_and_names_its_event(kind: str) -> None:
     """The example of each kind validates, names its event, and is the same bytes each time."""
     body = EXAMPLES[kind]()
     bundle = read(body)
     header = bundle["entry"][0]["resource"]
-    assert header["eventCoding"] == {"system": "urn:halyard:fhir:death-event", "code": kind}
+    system = "urn:halyard:fhir:death-event"
+    if kind in number_letters.KINDS:
+        system = "urn:halyard:fhir:number-event"
+    elif kind in worklist_letters.KINDS:
+        system = "urn:halyard:fhir:worklist-event"
+    assert header["eventCoding"] == {"system": system, "code": kind}
     assert body == EXAMPLES[kind]()
 
 

@@ -6,10 +6,10 @@ import re
 
 from fastapi.routing import APIRoute
 
-from connectors.fhir import letters
 from connectors.fhir.mailbox import DEFAULT_LIMIT, LATER, MAX_LIMIT, RULES, make_router
 from halyard.settings import MailboxSettings
 from tests.support.face import ROOT
+from tests.unit.fhir.letter_inputs import KINDS
 from tests.unit.fhir.letters_page import PAGE, with_examples
 
 TEXT = PAGE.read_text("utf-8")
@@ -18,7 +18,7 @@ TEXT = PAGE.read_text("utf-8")
 def test_the_page_shows_each_letter_as_it_is_written() -> None:
     """Each kind has an example, made by the builder: `python -m tests.unit.fhir.letters_page`."""
     shown = re.findall(r"<!-- example: ([a-z-]+) -->", TEXT)
-    assert sorted(shown) == sorted(letters.KINDS)
+    assert sorted(shown) == sorted(KINDS)
     assert with_examples(TEXT) == TEXT
 
 

@@ -77,8 +77,8 @@ def test_the_cause_is_the_reported_event_else_the_alert_or_case() -> None:
     assert isinstance(requested, ReportRequested)
     assert causes[CaseChanged] == changed_case.cause
     assert causes[ReportRequested] == requested.case_id
-    # attendances, flags, deaths and reports as they came in, looks, and what was rejected
-    assert sum(cause is None for cause in causes.values()) == 6
+    # attendances, flags, deaths, reports and changed numbers as they came in, looks, rejected ones
+    assert sum(cause is None for cause in causes.values()) == 7
 
 
 def test_without_headers_the_event_speaks() -> None:

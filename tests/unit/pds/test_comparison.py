@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from connectors.pds.comparison import (
     Agreement,
     Comparison,
+    Manner,
+    Thresholds,
     Verdict,
     compare,
-    compare_birth_date,
-    compare_family,
-    compare_given,
     compare_search,
 )
 from connectors.pds.outcomes import PdsRecord
@@ -42,6 +41,10 @@ RECORD = PdsRecord(
 )
 
 
+ALONE, FUZZY = Manner(alone=True), Manner(fuzzy=True)
+PLACED, RANGED = Manner(placed=True), Manner(ranged=True)
+
+
 def by_number(claim: dict[str, Any], record: dict[str, Any] | None = None) -> Comparison:
     """The retrieval's comparison with some fields changed."""
     return compare(replace(CLAIM, **claim), replace(RECORD, **(record or {})))
@@ -52,11 +55,13 @@ def by_search(
     record: dict[str, Any] | None = None,
     *,
     score: float | None = 1.0,
-    fuzzy: bool = False,
+    manner: Manner = ALONE,
+    other_country: bool = False,
 ) -> Comparison:
     """The search's comparison with some fields changed."""
     changed = replace(CLAIM, **{"nhs_number": None, **claim})
-    return compare_search(changed, replace(RECORD, **(record or {})), score=score, fuzzy=fuzzy)
+    held = replace(RECORD, **(record or {}))
+    return compare_search(changed, held, score=score, manner=manner, other_country=other_country)
 
 
 def test_everything_agrees() -> None:
@@ -71,8 +76,16 @@ def test_everything_agrees() -> None:
     [
         ({"nhs_number": OTHER_NUMBER}, {}, "conflict", "number_differs"),
         ({"nhs_number": None}, {}, "conflict", "number_differs"),
-        ({"birth_date": "2017-03-15"}, {}, "conflict", "birth_date_differs"),
-        ({"birth_date": "2016-03-14"}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2017-12-25"}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "1987-12-14"}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2017-03-15"}, {}, "potential", "birth_date_nearly"),
+        ({"birth_date": "2016-03-14"}, {}, "potential", "birth_date_nearly"),
+        ({"birth_date": "2017-03-41"}, {}, "potential", "birth_date_nearly"),
+        ({"birth_date": "2016-03-14", "given": ("Sam",)}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2016-03-14", "given": ("Baby",)}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2016-03-14", "given": ("Rob",)}, {"given": ("Robert",)}, "conflict",
+         "birth_date_differs"),
+        ({"birth_date": "2016-03-14", "family": "Other"}, {}, "conflict", "birth_date_differs"),
         ({"birth_date": None}, {}, "potential", "birth_date_absent"),
         ({"birth_date": "2017-03"}, {}, "potential", "birth_date_partly"),
         ({"birth_date": "2018"}, {}, "conflict", "birth_date_differs"),
@@ -101,11 +114,38 @@ def test_everything_agrees() -> None:
          "family_differs"),
         ({"given": ("Baby",), "family": None}, {"given": ("Baby",)}, "potential",
          "names_insufficient"),
-        ({"given": ("Twin 1",), "family": "Testchild-Jones"}, {}, "potential",
+        ({"given": ("Baby",), "family": "Testchild-Jones"}, {}, "potential",
          "names_insufficient"),
+        ({"given": ("Baby",), "family": "Testchidl"}, {}, "potential", "names_insufficient"),
+        ({"given": ("Twin 1",)}, {}, "potential", "given_unknown_perhaps_a_twin"),
+        ({"given": ("Baby",)}, {"birth_order": 1}, "potential", "given_unknown_perhaps_a_twin"),
+        ({}, {"birth_order": 2}, "verified", "number_birth_date_names"),
+        ({"given": ("Rob",)}, {"given": ("Robert",), "birth_order": 2}, "potential",
+         "given_partly_perhaps_a_twin"),
+        ({"given": ("Robni",)}, {}, "potential", "given_nearly"),
+        ({"given": ("Kate",), "gender": None}, {"given": ("Katherine",)}, "potential",
+         "given_nearly"),
+        ({"given": ("Robni",)}, {"birth_order": 1}, "conflict", "given_differs_perhaps_a_twin"),
+        ({"given": ("Robni",), "family": "Other"}, {}, "conflict", "names_differ"),
+        ({"given": ("Lee",)}, {"given": ("Robin", "Lee")}, "verified", "number_birth_date_names"),
+        ({"given": ("Lee",)}, {"given": ("Robin", "Lee"), "birth_order": 1}, "potential",
+         "given_partly_perhaps_a_twin"),
+        ({"given": ("Lee",), "gender": "F"}, {"given": ("Robin", "Lee")}, "potential",
+         "given_partly_perhaps_a_twin"),
+        ({"given": ("Lee",), "family": "Other"}, {"given": ("Robin", "Lee")}, "potential",
+         "names_insufficient"),
+        ({"given": ("Lee", "Robin")}, {"given": ("Robin", "Lee"), "birth_order": 2}, "potential",
+         "given_partly_perhaps_a_twin"),
+        ({"given": ("Mohammed", "Hassan")}, {"given": ("Mohammed", "Hussain")}, "potential",
+         "further_given_names_differ"),
+        ({"given": ("Mohammed",)}, {"given": ("Muhammad",)}, "verified",
+         "number_birth_date_names"),
+        ({"family": "Testchidl"}, {}, "verified", "number_birth_date_names"),
         ({"given": (), "family": None}, {}, "potential", "names_insufficient"),
         ({"given": ("Kit",), "family": "Other"}, {}, "conflict", "names_differ"),
         ({"given": ("Testchild",), "family": "Robin"}, {}, "potential", "names_swapped"),
+        ({"given": ("Testchild",), "family": "Robin"}, {"given": ("Robin", "Lee")}, "potential",
+         "names_swapped"),
         ({}, {"family": "New", "other_families": ("Testchild",)}, "verified",
          "number_birth_date_names"),
         ({"given": ("Izzy",)}, {"given": ("Isla",), "other_given": (("Izzy",),)}, "verified",
@@ -125,18 +165,64 @@ def test_retrieval_rules(
     ("claim", "record", "options", "verdict", "rule"),
     [
         ({}, {}, {}, "verified", "birth_date_names"),
+        ({}, {}, {"manner": Manner()}, "verified", "birth_date_names"),
+        ({}, {}, {"manner": FUZZY}, "verified", "birth_date_names"),
         ({"given": ("Rob",)}, {"given": ("Robert",)}, {}, "verified", "birth_date_names"),
+        ({"given": ("Rob",)}, {"given": ("Robert",)}, {"manner": Manner()}, "potential",
+         "given_partly"),
+        ({"given": ("Rob",)}, {"given": ("Robert",)}, {"manner": FUZZY}, "potential",
+         "given_partly"),
+        ({"given": ("Rob",), "gender": None}, {"given": ("Robert",)}, {}, "potential",
+         "given_partly"),
+        ({"given": ("Rob",)}, {"given": ("Robert",), "birth_order": 2}, {}, "potential",
+         "given_partly_perhaps_a_twin"),
+        ({"given": ("Alex",), "gender": None}, {"given": ("Alexandra",), "gender": "female"}, {},
+         "potential", "given_partly"),
+        ({"given": ("Alex",)}, {"given": ("Alexandra",), "gender": "female"}, {}, "conflict",
+         "given_differs"),
+        ({"given": ("Mohammed",)}, {"given": ("Muhammad",)}, {"manner": FUZZY}, "verified",
+         "birth_date_names"),
+        ({"given": ("Mohammed",), "postcode": None}, {"given": ("Muhammad",)}, {"manner": FUZZY},
+         "potential", "given_partly"),
+        ({"given": ("Mohammed", "Hassan")}, {"given": ("Mohammed", "Hussain")}, {}, "potential",
+         "further_given_names_differ"),
         ({}, {}, {"score": None}, "potential", "without_score"),
         ({}, {}, {"score": 0.79}, "potential", "low_score"),
-        ({}, {}, {"score": 0.84, "fuzzy": True}, "potential", "low_score"),
+        ({}, {}, {"score": 0.80}, "verified", "birth_date_names"),
+        ({}, {}, {"score": 0.84, "manner": FUZZY}, "potential", "low_score"),
+        ({}, {}, {"score": 0.85, "manner": FUZZY}, "verified", "birth_date_names"),
         ({"given": ("Baby",)}, {}, {}, "potential", "placeholder_given"),
+        ({"given": ("Baby",), "family": "Other"}, {}, {}, "conflict", "family_differs"),
         ({}, {"given": ("Baby",)}, {}, "potential", "placeholder_given"),
         ({"given": ("Robin",)}, {"given": ("Robert",)}, {}, "conflict", "given_differs"),
-        ({"family": "Testchyld"}, {}, {"fuzzy": True}, "conflict", "family_differs"),
-        ({"family": "Testchild-Jones"}, {}, {}, "potential", "names_insufficient"),
+        ({"given": ("Robni",)}, {}, {}, "potential", "given_nearly"),
+        ({"gender": "F"}, {}, {}, "potential", "gender_differs"),
+        ({"gender": None}, {}, {}, "verified", "birth_date_names"),
+        ({"family": "Testchyld"}, {}, {"manner": FUZZY}, "verified", "birth_date_given_postcode"),
+        ({"family": "Testchyld", "postcode": None}, {}, {"manner": FUZZY}, "potential",
+         "family_nearly"),
+        ({"family": "Testchild-Jones"}, {}, {}, "verified", "birth_date_given_postcode"),
+        ({"family": "Testchild-Jones", "postcode": "ZZ2 2BB"}, {}, {}, "potential",
+         "family_partly"),
+        ({"family": "Other"}, {}, {}, "conflict", "family_differs"),
+        ({"family": "Testchyld", "given": ("Rob",)}, {"given": ("Robert",)}, {}, "potential",
+         "given_partly"),
+        ({"given": ("Testchild",), "family": "Robin"}, {}, {"manner": FUZZY}, "potential",
+         "names_swapped"),
         ({"given": ("R",)}, {}, {}, "potential", "names_insufficient"),
+        ({"family": None}, {}, {}, "potential", "names_insufficient"),
         ({"birth_date": "2017-03"}, {}, {}, "potential", "birth_date_partly"),
-        ({"birth_date": "2017-04-14"}, {}, {}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2017-04-14"}, {}, {"manner": RANGED}, "potential", "birth_date_nearly"),
+        ({"birth_date": "2017-05-25"}, {}, {"manner": RANGED}, "conflict", "birth_date_differs"),
+        ({"birth_date": "2017-05-08"}, {"birth_date": "2017-08-05"}, {"manner": RANGED},
+         "potential", "birth_date_swapped"),
+        ({}, {}, {"manner": RANGED}, "potential", "birth_date_range"),
+        ({}, {}, {"manner": PLACED}, "verified", "birth_date_names_postcode"),
+        ({"postcode": "ZZ2 2BB"}, {}, {"manner": PLACED}, "potential", "placed_elsewhere"),
+        ({"postcode": None}, {}, {"manner": PLACED}, "potential", "placed_elsewhere"),
+        ({}, {}, {"other_country": True}, "verified", "birth_date_names"),
+        ({"postcode": None}, {}, {"other_country": True}, "potential",
+         "number_of_another_country"),
         ({"nhs_number": OTHER_NUMBER}, {}, {}, "potential", "another_number"),
         ({"nhs_number": "9990001015"}, {}, {}, "verified", "birth_date_names"),
         ({}, {"restricted": True, "postcode": None}, {}, "verified", "birth_date_names"),
@@ -226,7 +312,7 @@ def test_what_verified_always_means(claim: PersonClaim, record: PdsRecord) -> No
             Agreement.AGREES,
             Agreement.PARTLY,
         )
-    searched = compare_search(claim, record, score=1.0, fuzzy=False)
+    searched = compare_search(claim, record, score=1.0, manner=ALONE)
     if searched.verified:
         assert claim.birth_date == record.birth_date == "2017-03-14"
         assert searched.family is Agreement.AGREES
@@ -250,54 +336,27 @@ def test_twins_are_never_confused(pair: tuple[str, str]) -> None:
         assert not by_search({"given": (mine,)}, {"given": (other,)}).verified
 
 
-def test_a_prefix_is_no_agreement_across_genders() -> None:
-    """Daniel and Danielle may be twins; Rob and Robert of one gender may not."""
-    assert compare_given(("Daniel",), (("Danielle",),), same_gender=False) is Agreement.DIFFERS
-    assert compare_given(("Daniel",), (("Danielle",),)) is Agreement.PARTLY
+@having(CLAIMS, RECORDS, st.sampled_from([Manner(), ALONE, FUZZY, PLACED, RANGED]))
+def test_no_birth_date_but_the_same_proves_anything(
+    claim: PersonClaim, record: PdsRecord, manner: Manner
+) -> None:
+    """Whatever else agrees, and however it was found: another birth date, given name or number is
+    never verified, nor is anything that a range of dates found."""
+    for found in (compare(claim, record), compare_search(claim, record, score=1, manner=manner)):
+        if found.verified:
+            assert found.birth_date is Agreement.AGREES
+            assert found.given not in (Agreement.DIFFERS, Agreement.NEARLY, Agreement.SWAPPED)
+            assert found.number is not Agreement.DIFFERS
+            assert not (found.rule.startswith("pds.search.") and manner.ranged)
 
 
-@pytest.mark.parametrize(
-    ("claimed", "held", "expected"),
-    [
-        (("Marie",), ("Anna", "Marie"), "agrees"),
-        (("Anna-Marie",), ("Anna Marie",), "agrees"),
-        (("Annamarie",), ("Anna", "Marie"), "agrees"),
-        (("ZOE",), ("Zoë",), "agrees"),
-        (("R",), ("Robin",), "absent"),
-        (("S",), ("Robin",), "differs"),
-        (("Jo",), ("Joanna",), "absent"),
-        (("Unknown",), ("Robin",), "placeholder"),
-        ((" ",), ("Robin",), "absent"),
-        (("-",), ("Robin",), "placeholder"),
-    ],
-)
-def test_given_names(claimed: tuple[str, ...], held: tuple[str, ...], expected: str) -> None:
-    """Given names agree by the first or by any other, in part by a prefix, not by an initial."""
-    assert compare_given(claimed, (held,)) == expected
-
-
-@pytest.mark.parametrize(
-    ("claimed", "held", "expected"),
-    [
-        ("O’PRACTICE", "O'Practice", "agrees"),
-        ("Ashdown Brook", "Ashdown-Brook", "agrees"),
-        ("Brook", "Ashdown-Brook", "partly"),
-        ("Li", "Li-Wong", "differs"),
-        ("O Suilleabhain", "Ó Súilleabháin", "agrees"),
-        ("Zoltowska", "Żółtowska", "agrees"),
-        ("UNKNOWN", "Testchild", "absent"),
-        ("Smith (Jones)", "Smith", "agrees"),
-    ],
-)
-def test_family_names(claimed: str, held: str, expected: str) -> None:
-    """Family names agree whatever their spelling marks; a shared long part agrees in part."""
-    assert compare_family(claimed, (held,)) == expected
-
-
-@having(st.dates(), st.dates())
-def test_whole_birth_dates_agree_only_if_equal(claimed: Any, held: Any) -> None:
-    """Two whole dates agree exactly when equal; swapped day and month is its own answer."""
-    result = compare_birth_date(claimed.isoformat(), held.isoformat())
-    assert (result is Agreement.AGREES) == (claimed == held)
-    if result is Agreement.SWAPPED:
-        assert (claimed.year, claimed.month, claimed.day) == (held.year, held.day, held.month)
+@having(CLAIMS, RECORDS, st.floats(0, 1), st.floats(0.5, 1))
+def test_stricter_thresholds_never_verify_more(
+    claim: PersonClaim, record: PdsRecord, score: float, least: float
+) -> None:
+    """What is verified at a threshold is verified at each lower one, and below it never."""
+    strict, lax = Thresholds(least, least), Thresholds(0.5, 0.5)
+    strictly = compare_search(claim, record, score=score, manner=ALONE, thresholds=strict)
+    if strictly.verified:
+        assert score >= least
+        assert compare_search(claim, record, score=score, manner=ALONE, thresholds=lax).verified

@@ -158,10 +158,10 @@ def test_another_id_is_a_successor() -> None:
         ("ACCESS_DENIED", 401, TokenRefused()),
         ("UNABLE_TO_CALL_SERVICE", 408, Unavailable("pds.unavailable.unable_to_call_service")),
         ("TOO_MANY_REQUESTS", 429, RateLimited()),
-        ("MISSING_VALUE", 400, Bug("pds.bug.missing_value", 400)),
+        ("MISSING_VALUE", 400, Bug("pds.bug.missing_value", 400, refused=True)),
         ("INVALID_VALUE", 403, Bug("pds.bug.invalid_value", 403)),
         ("INVALID_METHOD", 403, Bug("pds.bug.invalid_method", 403)),
-        ("UNSUPPORTED_SERVICE", 400, Bug("pds.bug.unsupported_service", 400)),
+        ("UNSUPPORTED_SERVICE", 400, Bug("pds.bug.unsupported_service", 400, refused=True)),
         ("NOT_SUPPORTED", 200, Bug("pds.bug.not_supported", 200)),
         ("9990001014", 400, Bug("pds.bug.unknown_code", 400)),
         ("SOMETHING_NEW", 500, Unavailable("pds.unavailable.http_500")),
@@ -247,3 +247,32 @@ def test_no_answer_makes_it_crash(status: int, body: Any) -> None:
     if status != 200:
         assert not isinstance(retrieved, (Found, Superseded))
         assert not isinstance(searched, Found)
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -0.1, 1.01, True, "0.99", None])
+def test_what_is_no_score_counts_as_none(score: Any) -> None:
+    """A score is a number from 0 to 1; anything else proves nothing, and verifies nobody."""
+    found = read_search(200, _bundle(1, score), today=date(2026, 11, 20))
+    assert isinstance(found, Found)
+    assert found.score is None
+
+
+@pytest.mark.parametrize(
+    ("total", "outcome"),
+    [
+        (7, TooMany()),
+        (0, Bug("pds.bug.bundle_total_differs", 200)),
+        ("7", Bug("pds.bug.bundle_without_total", 200)),
+        (True, Bug("pds.bug.bundle_without_total", 200)),
+        (None, Bug("pds.bug.bundle_without_total", 200)),
+    ],
+)
+def test_a_total_that_is_not_what_came_is_no_match(total: Any, outcome: Any) -> None:
+    """One record came: only a total of 1 says that it is the only one."""
+    assert read_search(200, _bundle(total, 0.9), today=date(2026, 11, 20)) == outcome
+
+
+def _bundle(total: Any, score: Any) -> dict[str, Any]:
+    patient = {"resourceType": "Patient", "id": "9990000018"}
+    entry = {"search": {"score": score}, "resource": patient}
+    return {"resourceType": "Bundle", "total": total, "entry": [entry]}

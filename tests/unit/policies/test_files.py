@@ -203,6 +203,7 @@ def test_a_policy_prints_as_it_was_written() -> None:
         (Flow.SHARE, Sector.SOCIAL_CARE),
         (Flow.UPLOAD_ANSWER, Sector.SOCIAL_CARE),
         (Flow.WORKLIST, Sector.HEALTH),
+        (Flow.PERSON_RECORD, Sector.SOCIAL_CARE),
         (Flow.CASE_EVENT, Sector.CHILD_DEATH_REVIEW),
         (Flow.REPORT_REQUEST, Sector.HEALTH),
         (Flow.NCMD_SUBMISSION, Sector.CHILD_DEATH_REVIEW),

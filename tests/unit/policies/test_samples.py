@@ -9,12 +9,14 @@ from typing import Any
 
 from flag_service import lookup
 from flag_service.lookup import Held, Viewer
-from flag_service.worklist import _view
+from flag_service.worklist_views import item, row
 from halyard.cli.policy_samples import SAMPLES
+from halyard.settings import IdentitySettings
 from policies.ruling import Flow
 from schemas.events import AlertReceipt, Rung
 from stores.accesses import Access, Recorded
 from stores.holdings import Attendance
+from stores.resolutions import Resolution
 from stores.worklist import WorklistEntry
 from streams.matching import access_notices, payload, shares
 from tests.support.alerts import AT, alert
@@ -107,7 +109,7 @@ def test_the_sample_of_a_look_up_is_an_answer() -> None:
 
 
 def test_the_sample_of_a_worklist_is_an_entry() -> None:
-    """With the members of its page."""
+    """With the members of its page, and what it shows when it is opened."""
     entry = WorklistEntry(
         entry_id=uuid.UUID(int=4),
         reported_event_id=uuid.UUID(int=5),
@@ -120,5 +122,21 @@ def test_the_sample_of_a_worklist_is_an_entry() -> None:
         upload_id=None,
         line=1,
         opened_at=AT,
+        claim=dict.fromkeys(
+            ("nhs_number", "family", "given", "birth_date", "gender", "plan_type"), "x"
+        ),
+        candidates=[{"rule": "r", "found_by": "search", "fields": {"family": "agrees"}}],
     )
-    assert sample(Flow.WORKLIST) == paths({"entries": [_view(entry, AT)], "next": "", "more": 1})
+    decided = Resolution(
+        resolution_id=uuid.UUID(int=6),
+        entry_id=entry.entry_id,
+        organisation=NORTH,
+        action="resolve",
+        made_by="user:nurse",
+        reason="x",
+        made_at=AT,
+    )
+    page = {"entries": [row(entry, IdentitySettings(), AT)], "next": "", "more": 1}
+    opened = {"entries": [item(entry, [decided], IdentitySettings(), AT)]}
+    assert paths(page) <= sample(Flow.WORKLIST)
+    assert sample(Flow.WORKLIST) == paths(page) | paths(opened)

@@ -32,7 +32,7 @@ from schemas.deaths import (
     RequestState,
     TrackingNumber,
 )
-from schemas.events import Identity, IdentityStatus, NhsNumberStatus, PersonClaim
+from schemas.events import Identifier, Identity, IdentityStatus, NhsNumberStatus, PersonClaim
 
 NUMBER = "9990000018"  # of the test range
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -50,6 +50,7 @@ CLAIM = PersonClaim(
     family="Exâmple",
     given=("Sam",),
     birth_date="2019-06",
+    identifiers=(Identifier("local-record", "A-7", ""),),
 )
 FACT = Fact(
     name="professional.role",

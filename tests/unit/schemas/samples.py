@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas import codec
 from schemas.accesses import AccessRecorded
+from schemas.changes import PersonChanged, PersonChangeKind
 from schemas.codec import Event
 from schemas.events import (
     AlertChange,
@@ -21,6 +22,7 @@ from schemas.events import (
     FlagRecord,
     FlagSubmitted,
     FlagVerified,
+    Identifier,
     Identity,
     IdentityStatus,
     IdentityUnresolved,
@@ -44,7 +46,7 @@ PSEUDONYM = "0123456789abcdef" * 2
 
 def class_named(name: str) -> Any:
     """The class of an event, or of something within one."""
-    rooms = (codec.accesses, codec.deaths, codec.events)
+    rooms = (codec.accesses, codec.changes, codec.deaths, codec.events)
     return next(getattr(room, name) for room in rooms if hasattr(room, name))
 
 
@@ -62,6 +64,7 @@ CLAIM = PersonClaim(
     postcode="ZZ99 3WZ",
     local_id="L1",
     other_numbers=("9990000026",),
+    identifiers=(Identifier("unique-pupil-number", "B801200005001", "E09000001"),),
 )
 DETAIL = VisitDetail(
     patient_class="E",
@@ -187,6 +190,8 @@ SAMPLES: tuple[Event, ...] = (
         file_digest=PSEUDONYM,
         refused=1,
         file_format="csv",
+        siblings=("C2", "C3"),
+        siblings_stated=True,
         marks=("end-before-start",),
         message=b"{}",
     ),
@@ -260,6 +265,16 @@ SAMPLES: tuple[Event, ...] = (
         purpose="urgent-care",
         unscheduled=True,
         interface="flags-query",
+    ),
+    PersonChanged(
+        event_id=_id(42),
+        source="mns",
+        organisation="X26",
+        message_id="m1",
+        received_at=AT,
+        kind=PersonChangeKind.NUMBER,
+        nhs_number=NUMBER,
+        occurred_at=AT,
     ),
     *DEATH_SAMPLES,
 )

@@ -1,0 +1,1 @@
+"""Claims whose truth is known, run through the client, the comparison and the judge."""

@@ -1,0 +1,1 @@
+"""Word of PDS's changes, in the shapes of the Multicast Notification Service (MNS)."""

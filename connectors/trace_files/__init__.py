@@ -1,0 +1,1 @@
+"""Files by which people are traced: an authority's list, the result, and the trace file."""

@@ -1,0 +1,381 @@
+"""Carries a changed number to all that is held of the person: in whatever transaction PDS's answer
+came to, a recheck's, that of claims, or that of a person's resolution.
+
+The order is the caller's: `look`, then the ledger with the look's seeds, `lock`, `decide`, `write`,
+`end` (docs/adr/0047). The decisions are `streams.identity.rechecks`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from connectors.pds.outcomes import Found, Invalidated, Superseded
+from halyard import metrics, telemetry
+from halyard.clock import Clock
+from halyard.postgres import Connection
+from halyard.postgres import lock as lock_names
+from policies.desk import Desk
+from schemas.events import IdentityStatus, NhsNumberStatus
+from stores import flags, identities, number_changes, person_identifiers, sibling_links
+from stores.identities import KnownPerson
+from stores.number_changes import Naming
+from stores.trace_requests import TraceRequest
+from streams import letters
+from streams.cases.books import locks_of_person
+from streams.identity import outputs, rechecks, watching
+from streams.identity.answers import TraceAnswer
+from streams.identity.apply import LockSetGrew, Seeds
+from streams.identity.changes import Limits
+from streams.identity.evidence import known_person
+from streams.identity.ledger import Ledger
+from streams.identity.rechecks import Held
+from streams.identity.resaying import Told
+from streams.identity.watching import URGENT, Question
+from streams.matching import rekeying
+from streams.matching.rekeying import Holding
+from streams.tracer import number_letters, settled
+from streams.tracer.number_letters import Concerned
+
+_OPEN_FOR: Final = timedelta(hours=48)
+_HEARD_FOR: Final = timedelta(days=30)
+"""A visit of which nothing was heard for longer is not taken for one that goes on."""
+_NOT_CURRENT: Final = (rechecks.INVALIDATED, rechecks.DIFFERS, rechecks.NOT_FOUND)
+
+log = telemetry.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What was read before any lock, and is read again under them."""
+
+    naming: tuple[Naming, ...] = ()
+    visits: frozenset[tuple[uuid.UUID, str]] = frozenset()
+    said: frozenset[uuid.UUID] = frozenset()  # events of these visits that name the person
+    records: frozenset[uuid.UUID] = frozenset()
+
+    @property
+    def deaths(self) -> frozenset[uuid.UUID]:
+        return frozenset(
+            one.reported_event_id for one in self.naming if one.event_kind in ("death", "report")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was known of `person` before any lock. `before`: as the index has them; `found`: whom
+    PDS answered with; `plain`: PDS says of them what is known.
+    """
+
+    person: str
+    before: KnownPerson | None = field(repr=False)
+    found: KnownPerson | None = field(repr=False)
+    plain: bool
+    scene: _Scene
+
+    @property
+    def seeds(self) -> Seeds:
+        """What the ledger must lock and load."""
+        return _seeds(self.person, self.found, self.scene)
+
+
+def report(trace: TraceRequest, rule: str | None) -> None:
+    """Count what a changed number came to, and say so where somebody should look."""
+    if rule is not None:
+        metrics.count("halyard_number_rechecks_total", outcome=rule)
+    if rule in _NOT_CURRENT:
+        log.warning("number_not_current", trace_id=str(trace.trace_id), rule=rule)
+
+
+def changed(trace: TraceRequest, answer: TraceAnswer) -> bool:
+    """Whether PDS says that the number that was asked for stands no more."""
+    return trace.kind == "get" and isinstance(answer.outcome, Superseded | Invalidated)
+
+
+class Follower:
+    """See the module. It has no transaction of its own."""
+
+    def __init__(
+        self, limits: Limits, desk: Desk, clock: Clock, new_id: Callable[[], uuid.UUID]
+    ) -> None:
+        self._limits = limits
+        self._desk = desk
+        self._clock = clock
+        self._new_id = new_id
+
+    async def look(self, connection: Connection, person: str, answer: TraceAnswer) -> Look:
+        """Read what is held of `person`, before any lock."""
+        outcome = answer.outcome
+        record = outcome.record if isinstance(outcome, Found | Superseded) else None
+        now = self._clock()
+        found = (
+            known_person(record, keys=self._limits.keys, verified_at=now, keep_until=now)
+            if record is not None
+            else None
+        )
+        before = await _known(connection, person)
+        plain = (
+            isinstance(outcome, Found)
+            and before is not None
+            and found is not None
+            and not rechecks.differs(before, found).anything
+        )
+        scene = _Scene() if plain else await _scene(connection, person)
+        return Look(person, before, found, plain, scene)
+
+    async def look_if_changed(
+        self, connection: Connection, trace: TraceRequest, answer: TraceAnswer
+    ) -> Look | None:
+        """`look` at somebody known whose number PDS says, by the way, stands no more."""
+        if not changed(trace, answer):
+            return None
+        look = await self.look(connection, trace.token, answer)
+        return look if look.before is not None else None
+
+    async def lock(self, connection: Connection, look: Look, locks: frozenset[str]) -> None:
+        """The locks of matching, after identity's. Raises `LockSetGrew` if anything changed."""
+        if look.plain:
+            return
+        others = [look.found.person] if look.found is not None else []
+        scene = look.scene
+        await rekeying.lock(connection, look.person, others, dict(scene.visits), scene.records)
+        if await _scene(connection, look.person) != scene:
+            raise LockSetGrew(locks)
+
+    async def follow(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        look: Look | None,
+        trace: TraceRequest,
+        answer: TraceAnswer,
+        locks: frozenset[str],
+    ) -> str | None:
+        """What a changed number means for all that is held of its person, before anything is
+        judged by the answer; None if there is nobody to follow. `look`: of `look_if_changed`.
+        """
+        known = ledger.person(trace.token) if changed(trace, answer) else None
+        if known is None:
+            return None
+        if known.person == trace.token:
+            if look is None:  # known only now
+                raise LockSetGrew(locks)
+            return await self.decide(connection, ledger, trace, answer, look, locks)
+        if look is not None:  # moved meanwhile
+            raise LockSetGrew(locks)
+        outcome = answer.outcome
+        named = outcome.record.nhs_number if isinstance(outcome, Superseded) else None
+        if known.nhs_number != named:  # the old number leads elsewhere now: is whom it led to well?
+            question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
+            await watching.file(connection, [question], self._new_id)
+        return None
+
+    async def decide(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        trace: TraceRequest,
+        answer: TraceAnswer,
+        look: Look,
+        locks: frozenset[str],
+    ) -> str | None:
+        """Apply `answer`, and give the rule; None if the person was forgotten, or moved."""
+        known = ledger.person(look.person)
+        if known is None or known.person != look.person:
+            return None
+        if look.before is None or rechecks.differs(look.before, known).anything:
+            raise LockSetGrew(locks)
+        outcome, found, scene = answer.outcome, look.found, look.scene
+        traceparent = telemetry.new_traceparent()
+        if isinstance(outcome, Found) and found is not None:
+            await settled.settle(
+                connection, self._limits.directory, known.person, found, ledger.now
+            )
+            _, held = await _held(connection, known, scene, traceparent, deaths=True)
+            difference = rechecks.refresh(ledger, known, found, held)
+            if difference.deceased:
+                ledger.changes.entries.extend(
+                    rechecks.death_entries(ledger, trace, found, traceparent)
+                )
+            return rechecks.RECHECKED if difference.anything else "unchanged"
+        if isinstance(outcome, Superseded) and found is not None:
+            return await self._superseded(
+                connection, ledger, trace, outcome, known, found, scene, traceparent
+            )
+        if isinstance(outcome, Invalidated):
+            return await self._invalidated(connection, ledger, trace, known, scene, traceparent)
+        _, held = await _held(connection, known, scene, traceparent, deaths=False)
+        rechecks.list_flags(ledger, held, rechecks.NOT_FOUND, known)
+        return rechecks.NOT_FOUND
+
+    async def end(self, connection: Connection, look: Look | None, rule: str | None) -> None:
+        """After the ledger was written, which is when the successor is in the index."""
+        if look is not None and look.found is not None and rule == rechecks.SUPERSEDED:
+            await person_identifiers.move(connection, look.person, look.found.person)
+            await sibling_links.move(connection, look.person, look.found.person)
+            await number_changes.forget_person(connection, look.person)
+
+    async def _superseded(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        trace: TraceRequest,
+        outcome: Superseded,
+        known: KnownPerson,
+        successor: KnownPerson,
+        scene: _Scene,
+        traceparent: str,
+    ) -> str:
+        now = ledger.now
+        holding, held = await _held(connection, known, scene, traceparent, deaths=True)
+        concerned = await self._concerned(connection, known.person, held)
+        if not rechecks.same_person(known, outcome):
+            rechecks.list_flags(ledger, held, rechecks.DIFFERS, known, successor)
+            said = rechecks.cause_of(ledger, rechecks.DIFFERS, known, successor)
+            await self._tell(connection, concerned, rechecks.DIFFERS, known, said, traceparent)
+            return rechecks.DIFFERS
+        await settled.settle(connection, self._limits.directory, known.person, successor, now)
+        moved = rechecks.supersede(ledger, known, successor, held)
+        identity = outputs.identity_of(
+            successor,
+            IdentityStatus.VERIFIED,
+            NhsNumberStatus.VERIFIED,
+            "pds-get",
+            rechecks.SUPERSEDED,
+            now,
+        )
+        await rekeying.move(
+            connection,
+            holding,
+            known.person,
+            identity,
+            moved.revisions,
+            now,
+            taken_back=moved.taken_back,
+        )
+        await number_changes.supersede(connection, known.person, successor.person, now)
+        # after all others: a worker of the cases takes none of identity's and matching's
+        both = (known.person, successor.person)
+        await lock_names(connection, {name for one in both for name in locks_of_person(one)})
+        await number_changes.move_deaths(connection, *both)
+        cause = str(trace.trace_id)
+        await self._tell(connection, concerned, rechecks.SUPERSEDED, successor, cause, traceparent)
+        return rechecks.SUPERSEDED
+
+    async def _invalidated(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        trace: TraceRequest,
+        known: KnownPerson,
+        scene: _Scene,
+        traceparent: str,
+    ) -> str:
+        now = ledger.now
+        holding, held = await _held(connection, known, scene, traceparent, deaths=True)
+        concerned = await self._concerned(connection, known.person, held)
+        revisions = rechecks.invalidate(ledger, known, held)
+        await number_changes.invalidate(connection, known.person, now)
+        await rekeying.quarantine(connection, holding, known.person, revisions, now)
+        await number_changes.forget_person(connection, known.person)
+        cause = str(trace.trace_id)
+        await self._tell(connection, concerned, rechecks.INVALIDATED, known, cause, traceparent)
+        return rechecks.INVALIDATED
+
+    async def _concerned(self, connection: Connection, person: str, held: Held) -> Concerned:
+        plans = await flags.of_persons(connection, [person])
+        since = self._clock() - _OPEN_FOR
+        heard = self._clock() - _HEARD_FOR
+        visits = await number_changes.open_visits(connection, person, since, heard=heard)
+        return Concerned(
+            told=held.told,
+            uploads=held.uploads,
+            authorities=frozenset(one.authority for one in plans),
+            open_visits=frozenset(one.visit_id for one in visits),
+            cases=await number_changes.open_cases(connection, person),
+        )
+
+    async def _tell(
+        self,
+        connection: Connection,
+        concerned: Concerned,
+        rule: str,
+        person: KnownPerson,
+        cause: str,
+        traceparent: str,
+    ) -> None:
+        now = self._clock()
+        drafts = number_letters.drafts(
+            self._desk,
+            concerned,
+            rule,
+            person,
+            cause=cause,
+            now=now,
+            traceparent=traceparent,
+        )
+        known = await number_changes.told_already(
+            connection, [one.letter.letter_id for one in drafts]
+        )
+        new = [one for one in drafts if one.letter.letter_id not in known]
+        await letters.write(connection, new, self._desk, now)
+
+
+async def _known(connection: Connection, person: str) -> KnownPerson | None:
+    found = await identities.known(connection, persons=[person], demographics=[])
+    return next((one for one in found if one.person == person), None)
+
+
+async def _scene(connection: Connection, person: str) -> _Scene:
+    visits = await number_changes.visits_naming(connection, person)
+    records = await flags.events_of_persons(connection, [person])
+    return _Scene(
+        naming=tuple(await number_changes.claims_naming(connection, person)),
+        visits=frozenset(visits.items()),
+        said=frozenset(await number_changes.visit_events_naming(connection, person, visits)),
+        records=frozenset(one.reported_event_id for one in records),
+    )
+
+
+async def _held(
+    connection: Connection,
+    known: KnownPerson,
+    scene: _Scene,
+    traceparent: str,
+    *,
+    deaths: bool,
+) -> tuple[Holding, Held]:
+    """What was said of the person last, as matching and the cases hold it."""
+    if not scene.naming and not scene.visits and not scene.records:
+        return Holding((), frozenset(), ()), Held({}, {}, traceparent)
+    holding = await rekeying.holding(connection, known.person)
+    uploads = await number_changes.uploads_of(connection, scene.records)
+    told: dict[uuid.UUID, Told] = {**rekeying.told(holding, known, uploads)}
+    if deaths:
+        told |= _of(known.person, await number_changes.death_messages(connection, scene.deaths))
+    return holding, Held(told, uploads, traceparent)
+
+
+def _of(person: str, messages: Iterable[Told]) -> dict[uuid.UUID, Told]:
+    return {
+        one.reported_event_id: one
+        for one in messages
+        if one.identity is not None and one.identity.person == person
+    }
+
+
+def _seeds(person: str, found: KnownPerson | None, scene: _Scene) -> Seeds:
+    readable = [one for one in scene.naming if one.readable]
+    events = {one.reported_event_id for one in scene.naming} | scene.records | scene.said
+    return Seeds(
+        keys=frozenset(one.key for one in readable),
+        visits=frozenset(one.visit_id for one in readable if one.visit_id is not None),
+        numbers=frozenset({person, *([found.person] if found is not None else [])}),
+        demographics=frozenset(found.demographic_tokens if found is not None else ()),
+        events=frozenset(events),
+        flag_numbers=frozenset([found.person] if found is not None else []),
+        flag_demographics=frozenset(found.demographic_tokens if found is not None else ()),
+    )
