@@ -119,12 +119,18 @@ def not_permitted(seen: Seen) -> HttpProblem:
 
 def _not_checked(members: dict[str, Any]) -> Response:
     """503, so that a client that looks only at the status cannot take it for an answer."""
+    advice = "Ask again; until then follow your local procedure as if the system were down."
+    if lasting := members.get("reason") == lookup.NOT_CURRENT:
+        advice = (
+            "PDS no longer has this number, and asking again does not help: look the person up in "
+            "PDS and ask under the number that stands there. Until then follow your local "
+            "procedure as if the system were down."
+        )
     return problem(
         503,
         "Could not be checked",
-        "This says nothing about the child. Ask again; until then follow your local procedure as "
-        "if the system were down.",
+        f"This says nothing about the child. {advice}",
         rule="flags.could_not_be_checked",
-        headers={"Retry-After": RETRY},
+        headers=None if lasting else {"Retry-After": RETRY},
         extras={**members, "answer": lookup.NOT_CHECKED},
     )

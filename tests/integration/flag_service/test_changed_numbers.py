@@ -66,6 +66,8 @@ async def test_an_invalidated_number_could_not_be_checked(face: Hub) -> None:
     assert answer.status_code == 503
     assert answer.json()["answer"] == "could-not-be-checked"
     assert answer.json()["reason"] == "number-not-current"
+    assert "asking again does not help" in answer.json()["detail"]
+    assert "Retry-After" not in answer.headers
 
 
 async def test_a_record_is_opened_under_the_superseded_number_as_under_the_new(face: Hub) -> None:
