@@ -86,13 +86,15 @@ def _placeless(body: Mapping[str, Any]) -> bool:
 
 
 def test_a_plan_is_held_only_where_a_contact_is_registered(life: Life) -> None:
-    """Both authorities are answered CPR02; one holds the plan, the other has it on its worklist."""
+    """Both authorities are answered CPR02; one holds the plan, the other has it on its worklist,
+    and there also the plan of the child who became restricted later.
+    """
     assert life.codes == {COUNTY: ["CPR02", "CPR06"], SOUTH: ["CPR02", "CPR06"]}
     person = life.hub.keys.person(OTTOLINE.nhs_number)
     held = life.hub.query("select authority, restricted from flags where person = %s", person)
     assert held == [{"authority": COUNTY, "restricted": True}]
     listed = life.hub.query("select organisation from worklist where rule = %s", NO_CONTACT)
-    assert listed == [{"organisation": SOUTH}]
+    assert listed == [{"organisation": SOUTH}] * 2
 
 
 def test_only_the_registered_contact_is_alerted_and_of_no_place(life: Life) -> None:
