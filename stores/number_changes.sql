@@ -105,7 +105,11 @@ update worklist set closed_at = coalesce(closed_at, %(at)s), cause = null,
     closed_rule = case when closed_at is null then %(rule)s else closed_rule end,
     claim = null, candidates = '[]', next_try_at = null,
     claimed_by = null, claimed_name = null, claimed_until = null
-where reported_event_id in (select reported_event_id from flag_events where person = %(person)s)
+where reported_event_id in (
+        select reported_event_id from flag_events where person = %(person)s
+        union all  -- what matching has not taken yet
+        select reported_event_id from claims where person = %(person)s and event_kind = 'flag'
+            and (event is not null or event_kind <> 'attendance'))
     and rule = any(%(rules)s::text[]) and (closed_at is null or cause is not null)
     and organisation <> all(%(but)s::text[])
 

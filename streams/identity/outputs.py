@@ -50,24 +50,32 @@ class Statement:
 
 
 def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) -> Entry:
-    """The record for matching, keyed by the person it names.
+    """The record for matching, keyed by the person it names. Raises as `verified` does."""
+    body = verified(row, event, said)
+    topic = topics.FLAG_VERIFIED
+    if isinstance(body, AttendanceVerified):
+        topic = topics.ATTENDANCE_VERIFIED
+    key = keys.bus_person(said.person.nhs_number)
+    return _entry(topic, key, body, body.event_id, row.traceparent, said.at)
+
+
+def verified(row: ClaimRow, event: Reported, said: Statement) -> AttendanceVerified | FlagVerified:
+    """What matching is told of an event.
 
     Raises `ContractError` for a message about a death, of which nothing is asserted or retracted.
     """
     event_id = ids.derive("verified", str(row.reported_event_id), said.revision, said.assertion)
-    verified = said.state is ClaimState.VERIFIED
+    proven = said.state is ClaimState.VERIFIED
     identity = identity_of(
         said.person,
-        IdentityStatus.VERIFIED if verified else IdentityStatus.PROVISIONAL,
+        IdentityStatus.VERIFIED if proven else IdentityStatus.PROVISIONAL,
         said.indicator,
         said.basis,
         said.rule,
         said.at,
     )
-    body: AttendanceVerified | FlagVerified
     if isinstance(event, AttendanceReported):
-        topic = topics.ATTENDANCE_VERIFIED
-        body = AttendanceVerified(
+        return AttendanceVerified(
             event_id=event_id,
             reported_event_id=row.reported_event_id,
             revision=said.revision,
@@ -90,9 +98,8 @@ def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) 
             detail=event.detail,
             marks=event.marks,
         )
-    elif isinstance(event, FlagSubmitted):
-        topic = topics.FLAG_VERIFIED
-        body = FlagVerified(
+    if isinstance(event, FlagSubmitted):
+        return FlagVerified(
             event_id=event_id,
             reported_event_id=row.reported_event_id,
             revision=said.revision,
@@ -106,10 +113,7 @@ def verified_entry(keys: Keys, row: ClaimRow, event: Reported, said: Statement) 
             record=event.record or FlagRecord(plan_type=PlanType.UNKNOWN),
             marks=event.marks,
         )
-    else:
-        raise ContractError("A message about a death is told, never asserted or retracted.")
-    key = keys.bus_person(said.person.nhs_number)
-    return _entry(topic, key, body, event_id, row.traceparent, said.at)
+    raise ContractError("A message about a death is told, never asserted or retracted.")
 
 
 def told_entry(

@@ -1,7 +1,7 @@
 """What PDS says of a person whom the hub knows already: as before, otherwise, merged, or inactive.
 
 Pure, on the ledger (docs/adr/0047). What was said of the person is said again where that matters;
-`streams.tracer.rechecks` carries it to PostgreSQL. An invalidated number is left with nothing
+`streams.tracer.following` carries it to PostgreSQL. An invalidated number is left with nothing
 beside it: no successor, no demographics, nothing to search with.
 """
 
@@ -50,8 +50,8 @@ _PROVEN: Final = NhsNumberStatus.VERIFIED
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was said of a person and is held of it: by reported event. `uploads`: of flag records,
-    the upload that each came in. `traceparent` is that of the question.
+    """What was said of a person and holds: by reported event, whether or not matching has taken it.
+    `uploads`: of flag records, the upload that each came in. `traceparent` is that of the question.
     """
 
     told: Mapping[uuid.UUID, Told] = field(repr=False)
@@ -167,7 +167,7 @@ def supersede(ledger: Ledger, known: KnownPerson, successor: KnownPerson, held: 
             continue
         claimed.add(row.reported_event_id)
     for event_id, told in held.told.items():
-        if event_id not in claimed and not _of_another(ledger, event_id, known.person):
+        if event_id not in claimed:
             trace = resaying.traceparent_of(ledger, event_id, held.traceparent)
             revisions[event_id] = resaying.say_of(ledger, told, current, SUPERSEDED, trace)
     for told in held.told.values():
@@ -205,8 +205,6 @@ def invalidate(ledger: Ledger, known: KnownPerson, held: Held) -> dict[uuid.UUID
             ledger.put_again(replace(row, person=None))
     for event_id, told in held.told.items():
         if event_id not in revisions:
-            if _of_another(ledger, event_id, known.person):
-                continue
             trace = resaying.traceparent_of(ledger, event_id, held.traceparent)
             revisions[event_id] = resaying.take_back(ledger, told, INVALIDATED, trace)
         if isinstance(told, FlagVerified):
@@ -237,12 +235,6 @@ def cause_of(
     """A digest of what is the matter with a number, the same at each answer that says so."""
     other = "" if successor is None else successor.person
     return ledger.limits.keys.token("number-cause", rule, known.person, other)
-
-
-def _of_another(ledger: Ledger, event_id: uuid.UUID, person: str) -> bool:
-    """Whether an event was decided otherwise since it was said of `person`: that is on its way."""
-    row = ledger.find(event_id)
-    return row is not None and row.person != person
 
 
 def _answer(

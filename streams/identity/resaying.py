@@ -1,18 +1,22 @@
 """Says again, of whom it is now, what was said of an event whose bytes retention has emptied.
 
-What was said last stands with those who took it: matching and the cases. Pure, on the ledger.
+What was said last stands with those who took it: matching and the cases; until matching has taken
+it, it stands with its claim. Pure, on the ledger.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Container
 from dataclasses import replace
 from typing import Final
 
 from schemas.deaths import DeathVerified, ReportVerified
 from schemas.events import (
     Assertion,
+    AttendanceReported,
     AttendanceVerified,
+    FlagSubmitted,
     FlagVerified,
     Identity,
     IdentityStatus,
@@ -27,6 +31,31 @@ Told = AttendanceVerified | FlagVerified | DeathVerified | ReportVerified
 """What was said of a reported event last."""
 
 _BASIS: Final = "pds-get"
+
+
+def untaken(
+    ledger: Ledger, person: KnownPerson, taken: Container[uuid.UUID]
+) -> dict[uuid.UUID, AttendanceVerified | FlagVerified]:
+    """What was said of `person` and is on its way to matching, which has `taken` the rest."""
+    found = {}
+    for row in ledger.naming(person.person):
+        if row.event is None or row.reported_event_id in taken or not row.state.asserted:
+            continue
+        event = ledger.event(row)
+        if isinstance(event, AttendanceReported | FlagSubmitted):
+            said = outputs.Statement(
+                row.revision,
+                Assertion.ASSERTED,
+                person,
+                row.state,
+                row.indicator,
+                "",
+                row.rule,
+                row.decided_at,
+                ledger.aliases.patient_of(event),
+            )
+            found[row.reported_event_id] = outputs.verified(row, event, said)
+    return found
 
 
 def say_of(ledger: Ledger, told: Told, person: KnownPerson, rule: str, traceparent: str) -> int:

@@ -11,7 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 
 from halyard import faults, metrics, postgres
 from halyard.clock import Clock
@@ -252,7 +252,7 @@ def _sorted_out(fresh: Iterable[tuple[_Taken, str]]) -> _Batch:
             batch.visit_traces[event.visit_id] = trace
             batch.visit_events.append(_visit_event(event, trace))
         else:
-            batch.flag_events.append(_flag_event(event))
+            batch.flag_events.append(flag_rules.event_of(event))
     batch.visit_events = visit_rules.highest_revisions(batch.visit_events)
     batch.flag_events = flag_rules.highest_revisions(batch.flag_events)
     return batch
@@ -270,41 +270,6 @@ def _visit_event(event: AttendanceVerified, trace: str) -> VisitEvent:
         traceparent=trace,
         event=event,
     )
-
-
-def _flag_event(event: FlagVerified) -> FlagEvent:
-    record, identity = event.record, event.identity
-    return FlagEvent(
-        reported_event_id=event.reported_event_id,
-        revision=event.revision,
-        retracted=event.assertion is Assertion.RETRACTED,
-        authority=event.authority,
-        person=identity.person,
-        plan_type=record.plan_type,
-        start=_day(record.start, "start", latest=False),
-        end=_day(record.end, "end", latest=True),
-        delete=_day(record.delete, "delete", latest=False),
-        sequence=event.sequence,
-        line=event.line,
-        received_at=event.received_at,
-        restricted=identity.restricted,
-        nhs_number=identity.nhs_number,
-        birth_date=identity.birth_date,
-        local_id=record.local_id,
-        phone_office=record.phone_office,
-        phone_emergency=record.phone_emergency,
-    )
-
-
-def _day(text: str | None, name: str, *, latest: bool) -> date | None:
-    if not text:
-        return None
-    found = flag_rules.latest_day(text) if latest else flag_rules.earliest_day(text)
-    if found is None:
-        raise ContractError(
-            f"The {name} of a verified flag is not an ISO date; inspect its upload."
-        )
-    return found
 
 
 async def _locked_persons(connection: Connection, batch: _Batch) -> set[str]:

@@ -15,7 +15,8 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from zoneinfo import ZoneInfo
 
-from schemas.events import PlanType
+from halyard.errors import ContractError
+from schemas.events import Assertion, FlagVerified, PlanType
 from stores.flags import UNKNOWN_START, Flag, FlagEvent
 
 LONDON = ZoneInfo("Europe/London")
@@ -36,6 +37,31 @@ class Standing(Enum):
 def day(at: datetime) -> date:
     """The day of `at` in Europe/London."""
     return at.astimezone(LONDON).date()
+
+
+def event_of(event: FlagVerified) -> FlagEvent:
+    """A verified record as matching keeps it. Raises `ContractError`: a date that is none."""
+    record, identity = event.record, event.identity
+    return FlagEvent(
+        reported_event_id=event.reported_event_id,
+        revision=event.revision,
+        retracted=event.assertion is Assertion.RETRACTED,
+        authority=event.authority,
+        person=identity.person,
+        plan_type=record.plan_type,
+        start=_date(record.start, "start", latest=False),
+        end=_date(record.end, "end", latest=True),
+        delete=_date(record.delete, "delete", latest=False),
+        sequence=event.sequence,
+        line=event.line,
+        received_at=event.received_at,
+        restricted=identity.restricted,
+        nhs_number=identity.nhs_number,
+        birth_date=identity.birth_date,
+        local_id=record.local_id,
+        phone_office=record.phone_office,
+        phone_emergency=record.phone_emergency,
+    )
 
 
 def highest_revisions(events: Iterable[FlagEvent]) -> list[FlagEvent]:
@@ -169,3 +195,14 @@ def _day_of(text: str | None, *, latest: bool) -> date | None:
         return date(*numbers) if len(numbers) == 3 else None
     except (ValueError, calendar.IllegalMonthError):
         return None
+
+
+def _date(text: str | None, name: str, *, latest: bool) -> date | None:
+    if not text:
+        return None
+    found = latest_day(text) if latest else earliest_day(text)
+    if found is None:
+        raise ContractError(
+            f"The {name} of a verified flag is not an ISO date; inspect its upload."
+        )
+    return found

@@ -1,6 +1,6 @@
 """Carries what matching holds of a person to their successor; empties what an invalid one has.
 
-Called in the transaction that says so on the bus (`streams.tracer.rechecks`), so that no alert is
+Called in the transaction that says so on the bus (`streams.tracer.following`), so that no alert is
 ever without its visit or its plan between two records: an alert keeps its id, its rung and its
 acceptance. What then comes from the bus has the revision that is stored already.
 """

@@ -8,9 +8,8 @@ The order is the caller's: `look`, then the ledger with the look's seeds, `lock`
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final
 
 from connectors.pds.outcomes import Found, Invalidated, Superseded
@@ -20,9 +19,8 @@ from halyard.postgres import Connection
 from halyard.postgres import lock as lock_names
 from policies.desk import Desk
 from schemas.events import IdentityStatus, NhsNumberStatus
-from stores import flags, identities, number_changes, person_identifiers, sibling_links
+from stores import identities, number_changes, person_identifiers, sibling_links
 from stores.identities import KnownPerson
-from stores.number_changes import Naming
 from stores.trace_requests import TraceRequest
 from streams import letters
 from streams.cases.books import locks_of_person
@@ -32,36 +30,15 @@ from streams.identity.apply import LockSetGrew, Seeds
 from streams.identity.changes import Limits
 from streams.identity.evidence import known_person
 from streams.identity.ledger import Ledger
-from streams.identity.rechecks import Held
-from streams.identity.resaying import Told
 from streams.identity.watching import URGENT, Question
 from streams.matching import rekeying
-from streams.matching.rekeying import Holding
-from streams.tracer import number_letters, settled
+from streams.tracer import number_letters, scenes, settled
 from streams.tracer.number_letters import Concerned
+from streams.tracer.scenes import Scene
 
-_OPEN_FOR: Final = timedelta(hours=48)
-_HEARD_FOR: Final = timedelta(days=30)
-"""A visit of which nothing was heard for longer is not taken for one that goes on."""
 _NOT_CURRENT: Final = (rechecks.INVALIDATED, rechecks.DIFFERS, rechecks.NOT_FOUND)
 
 log = telemetry.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """What was read before any lock, and is read again under them."""
-
-    naming: tuple[Naming, ...] = ()
-    visits: frozenset[tuple[uuid.UUID, str]] = frozenset()
-    said: frozenset[uuid.UUID] = frozenset()  # events of these visits that name the person
-    records: frozenset[uuid.UUID] = frozenset()
-
-    @property
-    def deaths(self) -> frozenset[uuid.UUID]:
-        return frozenset(
-            one.reported_event_id for one in self.naming if one.event_kind in ("death", "report")
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +51,12 @@ class Look:
     before: KnownPerson | None = field(repr=False)
     found: KnownPerson | None = field(repr=False)
     plain: bool
-    scene: _Scene
+    scene: Scene
 
     @property
     def seeds(self) -> Seeds:
         """What the ledger must lock and load."""
-        return _seeds(self.person, self.found, self.scene)
+        return scenes.seeds(self.person, self.found, self.scene)
 
 
 def report(trace: TraceRequest, rule: str | None) -> None:
@@ -123,7 +100,7 @@ class Follower:
             and found is not None
             and not rechecks.differs(before, found).anything
         )
-        scene = _Scene() if plain else await _scene(connection, person)
+        scene = Scene() if plain else await scenes.read(connection, person)
         return Look(person, before, found, plain, scene)
 
     async def look_if_changed(
@@ -142,7 +119,7 @@ class Follower:
         others = [look.found.person] if look.found is not None else []
         scene = look.scene
         await rekeying.lock(connection, look.person, others, dict(scene.visits), scene.records)
-        if await _scene(connection, look.person) != scene:
+        if await scenes.read(connection, look.person) != scene:
             raise LockSetGrew(locks)
 
     async def follow(
@@ -194,7 +171,7 @@ class Follower:
             await settled.settle(
                 connection, self._limits.directory, known.person, found, ledger.now
             )
-            _, held = await _held(connection, known, scene, traceparent, deaths=True)
+            _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=True)
             difference = rechecks.refresh(ledger, known, found, held)
             if difference.deceased:
                 ledger.changes.entries.extend(
@@ -207,7 +184,7 @@ class Follower:
             )
         if isinstance(outcome, Invalidated):
             return await self._invalidated(connection, ledger, trace, known, scene, traceparent)
-        _, held = await _held(connection, known, scene, traceparent, deaths=False)
+        _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=False)
         rechecks.list_flags(ledger, held, rechecks.NOT_FOUND, known)
         return rechecks.NOT_FOUND
 
@@ -226,12 +203,14 @@ class Follower:
         outcome: Superseded,
         known: KnownPerson,
         successor: KnownPerson,
-        scene: _Scene,
+        scene: Scene,
         traceparent: str,
     ) -> str:
         now = ledger.now
-        holding, held = await _held(connection, known, scene, traceparent, deaths=True)
-        concerned = await self._concerned(connection, known.person, held)
+        holding, held = await scenes.held(
+            connection, ledger, known, scene, traceparent, deaths=True
+        )
+        concerned = await scenes.concerned(connection, known.person, holding, held, now)
         if not rechecks.same_person(known, outcome):
             rechecks.list_flags(ledger, held, rechecks.DIFFERS, known, successor)
             said = rechecks.cause_of(ledger, rechecks.DIFFERS, known, successor)
@@ -271,12 +250,14 @@ class Follower:
         ledger: Ledger,
         trace: TraceRequest,
         known: KnownPerson,
-        scene: _Scene,
+        scene: Scene,
         traceparent: str,
     ) -> str:
         now = ledger.now
-        holding, held = await _held(connection, known, scene, traceparent, deaths=True)
-        concerned = await self._concerned(connection, known.person, held)
+        holding, held = await scenes.held(
+            connection, ledger, known, scene, traceparent, deaths=True
+        )
+        concerned = await scenes.concerned(connection, known.person, holding, held, now)
         revisions = rechecks.invalidate(ledger, known, held)
         await number_changes.invalidate(connection, known.person, now)
         await rekeying.quarantine(connection, holding, known.person, revisions, now)
@@ -284,19 +265,6 @@ class Follower:
         cause = str(trace.trace_id)
         await self._tell(connection, concerned, rechecks.INVALIDATED, known, cause, traceparent)
         return rechecks.INVALIDATED
-
-    async def _concerned(self, connection: Connection, person: str, held: Held) -> Concerned:
-        plans = await flags.of_persons(connection, [person])
-        since = self._clock() - _OPEN_FOR
-        heard = self._clock() - _HEARD_FOR
-        visits = await number_changes.open_visits(connection, person, since, heard=heard)
-        return Concerned(
-            told=held.told,
-            uploads=held.uploads,
-            authorities=frozenset(one.authority for one in plans),
-            open_visits=frozenset(one.visit_id for one in visits),
-            cases=await number_changes.open_cases(connection, person),
-        )
 
     async def _tell(
         self,
@@ -327,55 +295,3 @@ class Follower:
 async def _known(connection: Connection, person: str) -> KnownPerson | None:
     found = await identities.known(connection, persons=[person], demographics=[])
     return next((one for one in found if one.person == person), None)
-
-
-async def _scene(connection: Connection, person: str) -> _Scene:
-    visits = await number_changes.visits_naming(connection, person)
-    records = await flags.events_of_persons(connection, [person])
-    return _Scene(
-        naming=tuple(await number_changes.claims_naming(connection, person)),
-        visits=frozenset(visits.items()),
-        said=frozenset(await number_changes.visit_events_naming(connection, person, visits)),
-        records=frozenset(one.reported_event_id for one in records),
-    )
-
-
-async def _held(
-    connection: Connection,
-    known: KnownPerson,
-    scene: _Scene,
-    traceparent: str,
-    *,
-    deaths: bool,
-) -> tuple[Holding, Held]:
-    """What was said of the person last, as matching and the cases hold it."""
-    if not scene.naming and not scene.visits and not scene.records:
-        return Holding((), frozenset(), ()), Held({}, {}, traceparent)
-    holding = await rekeying.holding(connection, known.person)
-    uploads = await number_changes.uploads_of(connection, scene.records)
-    told: dict[uuid.UUID, Told] = {**rekeying.told(holding, known, uploads)}
-    if deaths:
-        told |= _of(known.person, await number_changes.death_messages(connection, scene.deaths))
-    return holding, Held(told, uploads, traceparent)
-
-
-def _of(person: str, messages: Iterable[Told]) -> dict[uuid.UUID, Told]:
-    return {
-        one.reported_event_id: one
-        for one in messages
-        if one.identity is not None and one.identity.person == person
-    }
-
-
-def _seeds(person: str, found: KnownPerson | None, scene: _Scene) -> Seeds:
-    readable = [one for one in scene.naming if one.readable]
-    events = {one.reported_event_id for one in scene.naming} | scene.records | scene.said
-    return Seeds(
-        keys=frozenset(one.key for one in readable),
-        visits=frozenset(one.visit_id for one in readable if one.visit_id is not None),
-        numbers=frozenset({person, *([found.person] if found is not None else [])}),
-        demographics=frozenset(found.demographic_tokens if found is not None else ()),
-        events=frozenset(events),
-        flag_numbers=frozenset([found.person] if found is not None else []),
-        flag_demographics=frozenset(found.demographic_tokens if found is not None else ()),
-    )

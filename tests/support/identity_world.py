@@ -18,6 +18,7 @@ from sandbox.pds.people import Person
 from sandbox.pds.server import PdsThread
 from sandbox.pds.settings import Faults
 from schemas.changes import PersonChanged
+from stores.directory import Directory, Hospital
 from stores.trace_requests import TracePurpose
 from streams.identity.agent import IdentityStage
 from streams.identity.changes import limits_of
@@ -153,6 +154,13 @@ class World:
         """PDS knows these people too."""
         for person in people:
             self.pds.pds.register.put(person)
+
+    def writes_to_the_hospital(self) -> None:
+        """The directory names the hospital, and where its letters go."""
+        plain = make.directory()
+        hospital = Hospital(ods=make.HOSPITAL, name="Hospital", message_endpoint="la")
+        directory = Directory({make.HOSPITAL: hospital}, (), plain.authorities, plain.endpoints, ())
+        self.desk = open_desk(None, directory, make.KEYS, "process:tracer")
 
     def fault(self, **faults: Any) -> None:
         """PDS misbehaves; without arguments it is well again."""

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from policies.desk import open_desk
 from schemas.events import AlertChange, PersonClaim
 from stores import worklist
 from stores.alerts import WITHDRAWN
-from stores.directory import Directory, Hospital
 from stores.trace_requests import TraceRequest
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
@@ -218,10 +216,7 @@ async def test_a_hospital_where_the_child_is_takes_over_the_number(
 ) -> None:
     """By its own message id; not a hospital of which nothing was heard for a month, whose visit was
     never ended."""
-    plain = make.directory()
-    hospital = Hospital(ods=make.HOSPITAL, name="Hospital", message_endpoint="la")
-    directory = Directory({make.HOSPITAL: hospital}, (), plain.authorities, plain.endpoints, ())
-    world.desk = open_desk(None, directory, make.KEYS, "process:tracer")
+    world.writes_to_the_hospital()
     await flagged_child_in_hospital(stages)
     supersede(world)
     await stages.take(make.changed(OLD))
