@@ -16,6 +16,7 @@ from halyard import faults, metrics, postgres
 from halyard.clock import Clock
 from halyard.errors import ContractError, PermanentError
 from halyard.kafka import TRACEPARENT, Incoming, header
+from halyard.lock_sets import growing
 from halyard.postgres import Connection, Pool
 from halyard.privacy import Keys
 from halyard.settings import Settings
@@ -27,7 +28,6 @@ from stores import case_messages, inbox, outbox
 from stores.case_messages import Thread
 from stores.directory import Directory
 from streams.cases import prompts
-from streams.cases.books import ATTEMPTS, LockSetGrew
 from streams.cases.holdings import world_of
 from streams.cases.taking import Taken, Taking, open_taking
 from streams.outbox_publisher import with_point
@@ -130,31 +130,28 @@ class CasesStage:
         work: Callable[[Taking, Sequence[Taken]], Awaitable[None]],
     ) -> None:
         """One transaction, begun again with more locks where that is needed; then publish."""
-        locks: frozenset[str] = frozenset()
-        lanes: set[int] = set()
-        for attempt in range(ATTEMPTS):
-            try:
-                async with postgres.transaction(self._pool) as connection:
-                    new = await fresh(connection)
-                    taking = None
-                    if new or threads:
-                        taking = await open_taking(
-                            connection,
-                            self._world,
-                            new,
-                            threads,
-                            hold=self._hold,
-                            now=self._clock(),
-                            locks=locks,
-                        )
-                        await work(taking, new)
-                        lanes = await taking.write()
-                    faults.point("cases.before_commit")
-                break
-            except LockSetGrew as grew:
-                locks = grew.names
-                if attempt + 1 == ATTEMPTS:
-                    raise
+
+        async def decide(
+            connection: Connection, locks: frozenset[str]
+        ) -> tuple[Taking | None, set[int]]:
+            new = await fresh(connection)
+            taking, lanes = None, set[int]()
+            if new or threads:
+                taking = await open_taking(
+                    connection,
+                    self._world,
+                    new,
+                    threads,
+                    hold=self._hold,
+                    now=self._clock(),
+                    locks=locks,
+                )
+                await work(taking, new)
+                lanes = await taking.write()
+            faults.point("cases.before_commit")
+            return taking, lanes
+
+        taking, lanes = await growing(self._pool, decide)
         faults.point("cases.after_commit")
         if taking is not None:
             taking.tell()

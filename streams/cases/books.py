@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from halyard import faults, postgres
-from halyard.errors import TransientError
+from halyard.lock_sets import LockSetGrew, growing
 from halyard.postgres import Connection, Pool
 from halyard.telemetry import new_traceparent
 from stores import (
@@ -42,21 +42,15 @@ from streams.letters import write as write_letters
 
 T = TypeVar("T")
 
-ATTEMPTS: Final = 6
-"""How often a transaction may start again with more locks."""
-
 _PERSON: Final = "death-person:"
 
 
-class LockSetGrew(TransientError):
-    """What may be touched grew while locks were taken; it is taken again with more."""
+class CasesGrew(LockSetGrew):
+    """More cases are concerned, to be opened too."""
 
-    def __init__(
-        self, names: frozenset[str] = frozenset(), case_ids: frozenset[uuid.UUID] = frozenset()
-    ) -> None:
-        super().__init__()
-        self.names = names
-        self.case_ids = case_ids  # to be opened too
+    def __init__(self, names: frozenset[str], case_ids: frozenset[uuid.UUID]) -> None:
+        super().__init__(names)
+        self.case_ids = case_ids
 
 
 def person_lock(person: str) -> str:
@@ -176,28 +170,27 @@ async def in_books(
 
     Gives what `work` gave, and the lanes to publish (`outbox.publish_lanes`) after the commit.
     """
-    locks: frozenset[str] = frozenset()
-    wanted = frozenset(case_ids)
-    for attempt in range(ATTEMPTS):
+    wanted = set(case_ids)
+
+    async def decide(connection: Connection, locks: frozenset[str]) -> tuple[T, set[int]]:
+        books = await open_books(
+            connection,
+            frozenset(wanted),
+            world,
+            now=now,
+            traceparent=traceparent,
+            more_locks=locks,
+        )
         try:
-            async with postgres.transaction(pool) as connection:
-                books = await open_books(
-                    connection,
-                    wanted,
-                    world,
-                    now=now,
-                    traceparent=traceparent,
-                    more_locks=locks,
-                )
-                result = await work(books)
-                lanes = await write(books)
-                faults.point("cases.before_commit")
-            return result, lanes
-        except LockSetGrew as grew:
-            locks, wanted = grew.names, wanted | grew.case_ids
-            if attempt + 1 == ATTEMPTS:
-                raise
-    raise AssertionError("unreachable")
+            result = await work(books)
+            lanes = await write(books)
+        except CasesGrew as grew:
+            wanted.update(grew.case_ids)
+            raise
+        faults.point("cases.before_commit")
+        return result, lanes
+
+    return await growing(pool, decide)
 
 
 def _answering(books: Books) -> tuple[list[Notification], set[uuid.UUID]]:
@@ -253,7 +246,7 @@ async def _load(connection: Connection, reach: _Reach) -> Loaded:
 
 __all__ = [
     "Books",
-    "LockSetGrew",
+    "CasesGrew",
     "World",
     "case_id_of",
     "in_books",

@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
+from halyard.lock_sets import LockSetGrew
 from schemas.deaths import CaseChange, CaseState
 from stores.case_messages import thread_of
 from streams.cases.bookkeeping import Books
-from streams.cases.books import LockSetGrew, person_lock
+from streams.cases.books import CasesGrew, person_lock
 from streams.cases.model import Report
 
 PERSON: Final = "person"
@@ -107,7 +108,7 @@ async def attach(
     if (person := _person(report)) is not None:
         needed.add(person_lock(person))
     if not needed <= books.locks:
-        raise LockSetGrew(books.locks | needed, frozenset() if old is None else frozenset({old}))
+        raise CasesGrew(books.locks | needed, frozenset() if old is None else frozenset({old}))
     if report.attached and old == case_id:
         return False
     books.put_report(replace(report, case_id=case_id, attached=True))

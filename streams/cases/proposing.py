@@ -15,7 +15,7 @@ from typing import Final
 
 from stores.proposals import PROPOSED, REJECTED, WITHDRAWN, Proposal, pair
 from streams.cases.bookkeeping import Books
-from streams.cases.books import LockSetGrew
+from streams.cases.books import CasesGrew
 from streams.cases.duplicates import Likeness, compare, tokens
 from streams.cases.model import Notification
 from streams.cases.sight import Seen, find_matches, lock_name
@@ -65,7 +65,7 @@ async def rediscover(books: Books, case_id: uuid.UUID) -> None:
     others = frozenset().union(*matches.values())
     needed = {lock_name(one) for one in found_by} | {f"case:{one}" for one in others}
     if not needed <= books.locks:
-        raise LockSetGrew(books.locks | needed, others)
+        raise CasesGrew(books.locks | needed, others)
     for note in notes:
         rescore(books, note.case_id, matches.get(note.case_id, ()))
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from halyard import metrics
 from halyard.errors import ContractError
+from halyard.lock_sets import LockSetGrew
 from halyard.postgres import Connection
 from halyard.telemetry import get_logger
 from schemas.deaths import (
@@ -28,7 +29,7 @@ from stores import case_indications, case_messages
 from stores.case_messages import DEATH, REPORT, MessageRow, Thread, stripped
 from streams.cases import homes, messages, outputs, prompts, proposing
 from streams.cases.bookkeeping import Books
-from streams.cases.books import LockSetGrew, open_books, person_lock, write
+from streams.cases.books import open_books, person_lock, write
 from streams.cases.holdings import World, case_id_of
 from streams.cases.messages import Answer, Live, Message, Outcome
 from streams.cases.model import Report

@@ -15,6 +15,7 @@ from halyard import faults, telemetry
 from halyard.clock import Clock
 from halyard.errors import ContractError
 from halyard.kafka import TRACEPARENT, Incoming, header
+from halyard.lock_sets import growing
 from halyard.postgres import Connection, Pool, transaction
 from halyard.privacy import Keys
 from halyard.settings import Settings
@@ -24,7 +25,7 @@ from schemas.events import AttendanceReported, FlagSubmitted, SubmissionKind
 from stores import inbox, outbox, uploads
 from stores.directory import Directory
 from streams.identity import deaths, flags, merging, watching
-from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
+from streams.identity.apply import Seeds, open_ledger, write
 from streams.identity.changes import Limits, limits_of
 from streams.identity.evidence import (
     Death,
@@ -79,17 +80,13 @@ class IdentityStage:
             await self._watch(changed)
         if not events:
             return
-        locks: frozenset[str] = frozenset()
-        for attempt in range(ATTEMPTS):
-            try:
-                async with transaction(self._pool) as connection:
-                    lanes = await self._decide(connection, events, locks)
-                    faults.point("identity.before_commit")
-                break
-            except LockSetGrew as grew:
-                locks = grew.names
-                if attempt + 1 == ATTEMPTS:
-                    raise
+
+        async def decide(connection: Connection, locks: frozenset[str]) -> set[int]:
+            lanes = await self._decide(connection, events, locks)
+            faults.point("identity.before_commit")
+            return lanes
+
+        lanes = await growing(self._pool, decide)
         faults.point("identity.after_commit")
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)

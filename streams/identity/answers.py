@@ -7,6 +7,7 @@ same number and different names.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from connectors.pds.comparison import (
@@ -34,10 +35,12 @@ from connectors.pds.outcomes import (
 )
 from connectors.pds.search import Searched, manner_of
 from halyard.nhs_number import NhsNumberOutcome
+from halyard.privacy import Keys
 from schemas.events import FlagRecord, NhsNumberStatus
 from stores.directory import Authority
+from stores.identities import KnownPerson
 from stores.uploads import Answer
-from streams.identity.evidence import Evidence
+from streams.identity.evidence import Evidence, known_person
 
 PdsAnswer = (
     Found | Superseded | Invalidated | NotFound | TooMany | InvalidNumber | NotSearchable | Bug
@@ -81,6 +84,13 @@ def answer_of(
     if isinstance(found, Unavailable | RateLimited | TokenRefused | Bug):
         return found
     return TraceAnswer(found, outcome.query if isinstance(outcome, Searched) else None)
+
+
+def person_answered(answer: TraceAnswer, keys: Keys, now: datetime) -> KnownPerson | None:
+    """Whom PDS answered with, as the index would hold them; kept by nothing yet."""
+    if not isinstance(answer.outcome, Found | Superseded):
+        return None
+    return known_person(answer.outcome.record, keys=keys, verified_at=now, keep_until=now)
 
 
 def judge(

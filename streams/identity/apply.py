@@ -13,10 +13,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 from halyard import postgres
-from halyard.errors import TransientError
+from halyard.lock_sets import LockSetGrew
 from halyard.postgres import Connection
 from schemas import codec
 from stores import (
@@ -40,17 +39,6 @@ from streams.identity.changes import Limits
 from streams.identity.evidence import Evidence, evidence_in, number_fingerprint
 from streams.identity.ledger import Ledger
 
-ATTEMPTS: Final = 6
-"""How often a transaction may start again with more locks."""
-
-
-class LockSetGrew(TransientError):
-    """What may be touched grew while locks were taken; the batch is taken again with more."""
-
-    def __init__(self, names: frozenset[str] = frozenset()) -> None:
-        super().__init__()
-        self.names = names
-
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
@@ -72,6 +60,20 @@ class Seeds:
     words: bool = False
     events: frozenset[uuid.UUID] = frozenset()  # claims that are decided however old they are
     evidence: Mapping[uuid.UUID, Evidence] = field(default_factory=dict)
+
+    def naming(self, person: KnownPerson | None) -> Seeds:
+        """And `person`, whom PDS answered with, and who may become flagged; nobody adds nothing."""
+        if person is None:
+            return self
+        people = frozenset({person.person})
+        demographics = frozenset(person.demographic_tokens)
+        return replace(
+            self,
+            numbers=self.numbers | people,
+            demographics=self.demographics | demographics,
+            flag_numbers=self.flag_numbers | people,
+            flag_demographics=self.flag_demographics | demographics,
+        )
 
     def also(self, other: Seeds) -> Seeds:
         """Both, for what is decided in one transaction; of neither with words or new events."""

@@ -15,6 +15,7 @@ from typing import Final
 from connectors.pds.outcomes import Found, Invalidated, Superseded
 from halyard import metrics, telemetry
 from halyard.clock import Clock
+from halyard.lock_sets import LockSetGrew
 from halyard.postgres import Connection
 from halyard.postgres import lock as lock_names
 from policies.desk import Desk
@@ -25,10 +26,9 @@ from stores.trace_requests import TraceRequest
 from streams import letters
 from streams.cases.books import locks_of_person
 from streams.identity import outputs, rechecks, watching
-from streams.identity.answers import TraceAnswer
-from streams.identity.apply import LockSetGrew, Seeds
+from streams.identity.answers import TraceAnswer, person_answered
+from streams.identity.apply import Seeds
 from streams.identity.changes import Limits
-from streams.identity.evidence import known_person
 from streams.identity.ledger import Ledger
 from streams.identity.watching import URGENT, Question
 from streams.matching import rekeying
@@ -85,17 +85,10 @@ class Follower:
 
     async def look(self, connection: Connection, person: str, answer: TraceAnswer) -> Look:
         """Read what is held of `person`, before any lock."""
-        outcome = answer.outcome
-        record = outcome.record if isinstance(outcome, Found | Superseded) else None
-        now = self._clock()
-        found = (
-            known_person(record, keys=self._limits.keys, verified_at=now, keep_until=now)
-            if record is not None
-            else None
-        )
+        found = person_answered(answer, self._limits.keys, self._clock())
         before = await _known(connection, person)
         plain = (
-            isinstance(outcome, Found)
+            isinstance(answer.outcome, Found)
             and before is not None
             and found is not None
             and not rechecks.differs(before, found).anything

@@ -13,12 +13,13 @@ from typing import Final
 from connectors.pds.outcomes import Found, Invalidated, Superseded
 from halyard import faults, metrics
 from halyard.clock import Clock
-from halyard.postgres import Connection, Pool, transaction
+from halyard.lock_sets import growing
+from halyard.postgres import Connection, Pool
 from policies.desk import Desk
 from stores import outbox, trace_requests
 from stores.trace_requests import TraceRequest
 from streams.identity.answers import TraceAnswer
-from streams.identity.apply import ATTEMPTS, LockSetGrew, open_ledger, write
+from streams.identity.apply import open_ledger, write
 from streams.identity.changes import Limits
 from streams.outbox_publisher import with_point
 from streams.tracer import following, standing
@@ -62,17 +63,10 @@ class Rechecker:
             if seen < ASKED_AGAIN_AT_MOST:
                 await self._again(trace, said, _AGAIN_SECONDS * seen)
                 return False
-        locks: frozenset[str] = frozenset()
-        done: tuple[str, set[int]] | None = None
-        for attempt in range(ATTEMPTS):
-            try:
-                async with transaction(self._pool) as connection:
-                    done = await self._apply(connection, trace, answer, locks)
-                break
-            except LockSetGrew as grew:
-                locks |= grew.names
-                if attempt + 1 == ATTEMPTS:
-                    raise
+        done = await growing(
+            self._pool,
+            lambda connection, locks: self._apply(connection, trace, answer, locks),
+        )
         faults.point("tracer.after_commit")
         if done is None:
             return False

@@ -6,18 +6,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from connectors.pds.outcomes import Found, Superseded
 from halyard import faults
 from halyard.clock import Clock
-from halyard.postgres import Connection, Pool, transaction
+from halyard.lock_sets import LockSetGrew, growing
+from halyard.postgres import Connection, Pool
 from policies.desk import Desk
 from stores import outbox, parked, trace_requests
 from stores.trace_requests import TraceRequest
 from streams.identity import answering, rechecks
-from streams.identity.answers import TraceAnswer
-from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
+from streams.identity.answers import TraceAnswer, person_answered
+from streams.identity.apply import Seeds, open_ledger, write
 from streams.identity.changes import Limits
-from streams.identity.evidence import known_person
 from streams.outbox_publisher import with_point
 from streams.tracer import following, standing
 from streams.tracer.following import Follower
@@ -52,17 +51,10 @@ class Releaser:
 
         Raises `TransientError`; the lease then ends by itself and the request is asked again.
         """
-        locks: frozenset[str] = frozenset()
-        done: tuple[str | None, set[int]] | None = None
-        for attempt in range(ATTEMPTS):
-            try:
-                async with transaction(self._pool) as connection:
-                    done = await self._decide(connection, trace, answer, locks)
-                break
-            except LockSetGrew as grew:
-                locks |= grew.names
-                if attempt + 1 == ATTEMPTS:
-                    raise
+        done = await growing(
+            self._pool,
+            lambda connection, locks: self._decide(connection, trace, answer, locks),
+        )
         faults.point("tracer.after_commit")
         if done is None:
             return False
@@ -81,7 +73,8 @@ class Releaser:
     ) -> tuple[str | None, set[int]] | None:
         keys = await parked.behind(connection, trace.trace_id)
         look = await self._follower.look_if_changed(connection, trace, answer)
-        seeds = self._seeds(trace, keys, answer)
+        found = person_answered(answer, self._limits.keys, self._clock())
+        seeds = Seeds(keys=frozenset(keys), numbers=frozenset({trace.token})).naming(found)
         ledger = await open_ledger(
             connection,
             self._limits,
@@ -106,22 +99,3 @@ class Releaser:
         await self._follower.end(connection, look, rule)
         await standing.stand(connection, ledger, answer, self._limits.keys)
         return rule, lanes
-
-    def _seeds(self, trace: TraceRequest, keys: list[str], answer: TraceAnswer) -> Seeds:
-        """The keys that wait, what guards the question, and whom PDS answered with."""
-        people: set[str] = set()
-        demographics: set[str] = set()
-        if isinstance(answer.outcome, Found | Superseded):
-            now = self._clock()
-            found = known_person(
-                answer.outcome.record, keys=self._limits.keys, verified_at=now, keep_until=now
-            )
-            people.add(found.person)
-            demographics.update(found.demographic_tokens)
-        return Seeds(
-            keys=frozenset(keys),
-            numbers=frozenset({trace.token, *people}),
-            demographics=frozenset(demographics),
-            flag_numbers=frozenset(people),
-            flag_demographics=frozenset(demographics),
-        )

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from connectors.pds.outcomes import Found, Superseded
 from halyard import faults, metrics, telemetry
 from halyard.clock import Clock
 from halyard.errors import ContractError, TransientError
+from halyard.lock_sets import growing
 from halyard.postgres import Connection, Pool, transaction
 from halyard.settings import IdentitySettings
 from policies.desk import Desk
@@ -30,10 +30,9 @@ from stores.trace_requests import TraceRequest
 from streams import letters
 from streams.identity import doubts
 from streams.identity import resolutions as decisions
-from streams.identity.answers import TraceAnswer
-from streams.identity.apply import ATTEMPTS, LockSetGrew, Seeds, open_ledger, write
+from streams.identity.answers import TraceAnswer, person_answered
+from streams.identity.apply import Seeds, open_ledger, write
 from streams.identity.changes import Limits
-from streams.identity.evidence import known_person
 from streams.identity.ledger import Ledger
 from streams.identity.resolutions import Ended
 from streams.outbox_publisher import with_point
@@ -175,17 +174,10 @@ class Resolver:
         self, resolution_id: uuid.UUID, trace: TraceRequest | None, answer: TraceAnswer | None
     ) -> bool:
         """End a decision, in one transaction; False if it, or its request, ended meanwhile."""
-        locks: frozenset[str] = frozenset()
-        lanes: set[int] | None = None
-        for attempt in range(ATTEMPTS):
-            try:
-                async with transaction(self._pool) as connection:
-                    lanes = await self._decide(connection, resolution_id, trace, answer, locks)
-                break
-            except LockSetGrew as grew:
-                locks |= grew.names
-                if attempt + 1 == ATTEMPTS:
-                    raise
+        lanes = await growing(
+            self._pool,
+            lambda connection, locks: self._decide(connection, resolution_id, trace, answer, locks),
+        )
         faults.point("tracer.after_commit")
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)
@@ -366,27 +358,18 @@ class Resolver:
         self, row: ClaimRow, trace: TraceRequest | None, answer: TraceAnswer | None
     ) -> Seeds:
         """The claim with all of its key and visit, what guards the question, and whom PDS named."""
-        people: set[str] = set()
-        demographics: set[str] = set()
-        if answer is not None and isinstance(answer.outcome, Found | Superseded):
-            now = self._clock()
-            found = known_person(
-                answer.outcome.record, keys=self._limits.keys, verified_at=now, keep_until=now
-            )
-            people.add(found.person)
-            demographics.update(found.demographic_tokens)
+        found = None
+        if answer is not None:
+            found = person_answered(answer, self._limits.keys, self._clock())
         numbers = {one for one in (row.person, row.number_token) if one is not None}
         if trace is not None:
             numbers.add(trace.token)
         return Seeds(
             keys=frozenset({row.key}),
             visits=frozenset({row.visit_id} if row.visit_id is not None else ()),
-            numbers=frozenset(numbers | people),
-            demographics=frozenset(demographics),
-            flag_numbers=frozenset(people),
-            flag_demographics=frozenset(demographics),
+            numbers=frozenset(numbers),
             events=frozenset({row.reported_event_id}),
-        )
+        ).naming(found)
 
     async def _claim(self, connection: Connection, order: Resolution) -> ClaimRow | None:
         event_id = order.reported_event_id

@@ -63,12 +63,9 @@ def seeds(person: str, found: KnownPerson | None, scene: Scene) -> Seeds:
     return Seeds(
         keys=frozenset(one.key for one in readable),
         visits=frozenset(one.visit_id for one in readable if one.visit_id is not None),
-        numbers=frozenset({person, *([found.person] if found is not None else [])}),
-        demographics=frozenset(found.demographic_tokens if found is not None else ()),
+        numbers=frozenset({person}),
         events=frozenset(events),
-        flag_numbers=frozenset([found.person] if found is not None else []),
-        flag_demographics=frozenset(found.demographic_tokens if found is not None else ()),
-    )
+    ).naming(found)
 
 
 async def held(
