@@ -148,25 +148,49 @@ class Resolver:
     async def _begin(self, resolution_id: uuid.UUID) -> bool:
         async with transaction(self._pool) as connection:
             order = await resolutions.get(connection, resolution_id)
-            if order is None or order.state != "waiting":
-                return False
-            if order.action in ("resolve", "retry"):
-                row = await self._claim(connection, order)
-                await worklist.hold(connection, order.entry_id)
-                entry = await worklist.entry(connection, order.entry_id)
-                held = await resolutions.hold(connection, resolution_id)
-                if held is None or held.state != "waiting":
-                    return False
-                rule = hindrance(entry, row)
-                if rule is None and row is not None:
-                    asked = question(held, row, self._limits, self._new_id)
-                    if asked is not None:
-                        await trace_requests.add(connection, [asked])
-                        await resolutions.filed(connection, resolution_id, asked.trace_id)
-                        return True
-                await self._end(connection, held, Ended("refused", rule or decisions.NOT_TRACEABLE))
-                return True
-        return await self._settle(resolution_id, None, None)
+        if order is None or order.state != "waiting":
+            return False
+        if order.action not in ("resolve", "retry"):
+            return await self._settle(resolution_id, None, None)
+        return await growing(
+            self._pool, lambda connection, locks: self._ask_pds(connection, resolution_id, locks)
+        )
+
+    async def _ask_pds(
+        self, connection: Connection, resolution_id: uuid.UUID, locks: frozenset[str]
+    ) -> bool:
+        """File the first question of a decision, or end it where there is none to ask."""
+        order = await resolutions.get(connection, resolution_id)
+        row = await self._claim(connection, order) if order is not None else None
+        ledger = None
+        if row is not None and row.event is not None:
+            ledger = await open_ledger(
+                connection,
+                self._limits,
+                self._seeds(row, None, None),
+                now=self._clock(),
+                new_id=self._new_id,
+                more_locks=locks,
+            )
+            row = ledger.claim(row.reported_event_id)
+        if order is not None:
+            await worklist.hold(connection, order.entry_id)
+            order = await resolutions.hold(connection, resolution_id)
+        if order is None or order.state != "waiting":
+            return False
+        entry = await worklist.entry(connection, order.entry_id)
+        rule = hindrance(entry, row)
+        asked = None
+        if rule is None and row is not None and ledger is not None:
+            asked = question(order, row, self._limits, self._new_id)
+            if asked is not None and asked.kind == "search" and ledger.unsearchable(row):
+                rule, asked = decisions.OLD_LIFE, None
+        if asked is None:
+            await self._end(connection, order, Ended("refused", rule or decisions.NOT_TRACEABLE))
+        else:
+            await trace_requests.add(connection, [asked])
+            await resolutions.filed(connection, resolution_id, asked.trace_id)
+        return True
 
     # -- what is done
 

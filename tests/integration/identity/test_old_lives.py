@@ -8,9 +8,11 @@ import pytest
 
 from schemas.events import AttendanceReported, VisitEventKind
 from streams.identity.release import BESIDE_INVALIDATED
+from streams.identity.resolutions import OLD_LIFE
 from tests.support import identity as make
 from tests.support.identity import CHILD
 from tests.support.identity_world import World, person_of
+from tests.support.worklist import decide
 
 OLD, NEW = CHILD.nhs_number or "", make.number(77)
 NAMELESS = replace(CHILD, nhs_number=None)
@@ -147,3 +149,14 @@ async def test_a_placeholder_local_id_bars_nobody(world: World) -> None:
     )
     states = await taken(world, first, second)
     assert states[1][0] == "verified"
+
+
+async def test_asking_again_makes_no_search_beside_an_invalidated_number(world: World) -> None:
+    """A person, or the schedule, has PDS asked again: the new record's search is not even made."""
+    adopted(world)
+    first, second = make.attendance(), make.attendance(NAMELESS)
+    await taken(world, first, second)
+    done = await decide(world, second, "retry")
+    assert (done.state, done.outcome) == ("refused", OLD_LIFE)
+    assert "search" not in world.pds.pds.calls()["kind"]
+    await nothing_links(world)
