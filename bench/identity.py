@@ -27,8 +27,8 @@ import psycopg
 from bench import command
 from bench.cpu import cpu_seconds, own_seconds
 from bench.identity_load import KEYS, TOKEN, TRACE, arrivals, calls_of, practice_pds
+from bench.identity_report import BEGIN, END, FEW, render
 from bench.memory import memory
-from bench.report import Setting, table
 from connectors.pds.client import PdsClient
 from connectors.pds.outcomes import PdsRecord
 from halyard import telemetry
@@ -58,9 +58,6 @@ from streams.tracer.release import Releaser
 from streams.tracer.tracer import Tracer
 
 BATCH: Final = 500
-FEW: Final = 10_000
-BEGIN, END = "<!-- bench.identity: begin -->", "<!-- bench.identity: end -->"
-
 SIZES: tuple[command.Size, ...] = (
     ("people", int, "people whom the local index knows"),
     ("events", int, "arrivals of each run of them"),
@@ -326,49 +323,6 @@ def _server(admin: str) -> int:
         assert row is not None
         stat = Path(f"/proc/{row[0]}/stat").read_text("ascii")
         return int(stat.rpartition(")")[2].split()[1])
-
-
-def render(figures: Mapping[str, Mapping[str, float]], sizes: Sizes, where: Setting) -> str:
-    """Everything as Markdown."""
-    parts = {name: part for name, part in figures.items() if name != "calls"}
-    few, many = figures["few known"], figures["many known"]
-    bare = figures["many known, bare loop"]
-    share = many["events_per_cpu_second"] / bare["events_per_cpu_second"]
-    growth = many["cpu_ms_per_1000"] / few["cpu_ms_per_1000"]
-    calls = figures["calls"]
-    words = (
-        f"Few: {min(FEW, sizes.people):,} people; many: {sizes.people:,}. Beside the bare loop the "
-        f"ladder has {share:.2f} x its events for a CPU second (goal 0.6); with many people known "
-        f"an event costs {growth:.2f} x what it costs with few (goal 0.9 to 1.1). Of the mix PDS "
-        f"was asked {calls['calls']:,.0f} times: {calls['calls_per_1000_events']:.0f} calls for "
-        "1,000 events."
-    )
-    return (
-        "\n\n".join(
-            [
-                where.text(),
-                table(
-                    ["", *parts],
-                    [
-                        [row, *(f"{part[name]:,.0f}" for part in parts.values())]
-                        for name, row in _ROWS
-                    ],
-                ),
-                words,
-            ]
-        )
-        + "\n"
-    )
-
-
-_ROWS: Final = (
-    ("events", "events"),
-    ("events_per_cpu_second", "events for a CPU second of the worker (one core)"),
-    ("events_per_second", "events a second, one worker"),
-    ("cpu_ms_per_1000", "CPU of the worker for 1,000, ms"),
-    ("postgres_cpu_ms_per_1000", "CPU of PostgreSQL for 1,000, ms"),
-    ("memory_mib", "memory of the worker, MiB"),
-)
 
 
 def _database(place: Path, work: Callable[[str, str, str], T]) -> T:

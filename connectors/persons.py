@@ -53,6 +53,13 @@ def shared_local_id(local_id: str | None) -> bool:
     return _NO_LOCAL_ID.fullmatch(plain) is not None
 
 
+def birth_order(number: object) -> int | None:
+    """An order of birth that is one, 1 to 7. 8 and 9 are none: not applicable, not known."""
+    if not isinstance(number, int) or isinstance(number, bool):
+        return None
+    return number if 1 <= number <= 7 else None
+
+
 def key_names(
     *,
     local_id: str | None,

@@ -11,24 +11,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from connectors.identifiers import Scheme
 from flag_service import looking
 from flag_service.lookup import SEE_ATTENDANCES
 from halyard.caller import Caller
-from halyard.kafka import Record, cloudevent_headers
 from halyard.telemetry import new_traceparent
 from policies import fields as field_names
 from policies.desk import Asked, Desk, masked
 from policies.known import KNOWN
 from policies.purposes import Purpose
 from policies.ruling import Flow
-from schemas import codec
-from schemas.accesses import AccessRecorded
 from schemas.events import NhsNumberStatus
-from schemas.topics import ACCESS_RECORDED
-from stores.accesses import Access, Recorded
+from stores.accesses import Recorded
 from stores.audit import AuditEntry
 from stores.core_records import CoreRecord, StatedIdentifier
 from stores.outbox import Entry
@@ -104,22 +98,20 @@ def opened(
     if broken and asked.permitted and not caller.person:
         asked = looking.of_people_alone(asked)
     left = masked(body, told) if asked.permitted else {}
-    recorded = _recorded(opening, person, now, access_id)
-    entry = desk.entry(
-        asked,
-        at=now,
-        entry_id=access_id,
-        kind="access" if asked.permitted else "refusal",
-        actor=caller.subject,
-        organisation=caller.organisation,
+    recorded = Recorded(
+        access=looking.access_of(caller, opening.purpose, INTERFACE, now=now, access_id=access_id),
         person=person,
-        subject=f"access:{access_id}",
-        payload=orjson.dumps(left) if asked.permitted else None,
-        actor_name=caller.name,
-        role=caller.job_role or ",".join(sorted(caller.roles)) or None,
-        reason=opening.reason,
         request_id=opening.request_id,
-        token_id=caller.token_id,
+        flagged=False,  # no plan is shown here
+        listed=False,
+        reason=opening.reason,
+    )
+    entry = looking.entry_of_look(
+        recorded,
+        caller,
+        asked,
+        left,
+        desk,
         detail=(
             ("interface", INTERFACE),
             ("answer", body["answer"] if asked.permitted else "refused"),
@@ -137,7 +129,7 @@ def opened(
             traceparent=opening.traceparent or new_traceparent(),
             now=now,
         )
-        event = _event(opening, recorded, desk)
+        event = looking.event_of(recorded, opening.number, opening.traceparent, desk)
     ruling = asked.ruling
     members = {
         **left,
@@ -207,49 +199,3 @@ def _identifier(one: StatedIdentifier) -> dict[str, Any]:
         "organisation": one.organisation,
         "stated_at": one.stated_at.isoformat(),
     }
-
-
-def _recorded(opening: Opening, person: str, now: datetime, access_id: uuid.UUID) -> Recorded:
-    caller = opening.caller
-    return Recorded(
-        access=Access(
-            access_id=access_id,
-            looked_at=now,
-            organisation=caller.organisation,
-            author=caller.subject,
-            author_name=caller.name,
-            author_person=caller.person,
-            job_role=caller.job_role,
-            roles=tuple(sorted(caller.roles)),
-            purpose=opening.purpose.value,
-            unscheduled=False,
-            interface=INTERFACE,
-        ),
-        person=person,
-        request_id=opening.request_id,
-        flagged=False,  # no plan is shown here
-        listed=False,
-        reason=opening.reason,
-    )
-
-
-def _event(opening: Opening, recorded: Recorded, desk: Desk) -> Entry:
-    access = recorded.access
-    event = AccessRecorded(
-        event_id=access.access_id,
-        access_id=access.access_id,
-        person=recorded.person,
-        looked_at=access.looked_at,
-        purpose=access.purpose,
-        unscheduled=access.unscheduled,
-        interface=access.interface,
-    )
-    headers = cloudevent_headers(
-        event_id=event.event_id,
-        event_type="AccessRecorded",
-        source="serve",
-        time=access.looked_at,
-        traceparent=opening.traceparent or new_traceparent(),
-    )
-    key = desk.keys.bus_person(opening.number)
-    return Entry(Record(ACCESS_RECORDED, key, codec.encode(event), headers), event.event_id)

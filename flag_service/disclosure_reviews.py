@@ -10,8 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from flag_service import cursors
+from flag_service.actors import actor_of
 from flag_service.bodies import Body
-from flag_service.releasing import Outcome, Reviewer, decide
+from flag_service.releasing import Outcome, decide
 from halyard.caller import Caller
 from halyard.clock import Clock
 from halyard.http import HttpProblem, caller
@@ -101,17 +102,11 @@ def make_router(pool: Pool, desk: Desk, clock: Clock) -> APIRouter:
     async def review(
         request: Request, asking: Asking, item_id: uuid.UUID, body: Verdict
     ) -> dict[str, Any]:
-        reviewer = Reviewer(
-            subject=asking.subject,
-            reason=body.reason,
-            organisation=asking.organisation,
-            name=asking.name,
-            role=asking.job_role,
-            token_id=asking.token_id,
-            request_id=request.state.request_id,
-        )
+        actor = actor_of(asking, request.state.request_id)
         async with scoped(pool, asking.organisation) as connection:
-            outcome = await decide(connection, item_id, body.decision, reviewer, desk, clock())
+            outcome = await decide(
+                connection, item_id, body.decision, actor, desk, clock(), reason=body.reason
+            )
         return _said(item_id, body.decision, outcome)
 
     return router

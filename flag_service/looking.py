@@ -172,18 +172,13 @@ def decided(
     left = masked(body, asked)
     ruling = asked.ruling
     recorded = Recorded(
-        access=Access(
+        access=access_of(
+            caller,
+            look.purpose,
+            look.interface,
+            now=now,
             access_id=access_id,
-            looked_at=now,
-            organisation=caller.organisation,
-            author=caller.subject,
-            author_name=caller.name,
-            author_person=caller.person,
-            job_role=caller.job_role,
-            roles=tuple(sorted(caller.roles)),
-            purpose=look.purpose.value,
             unscheduled=look.unscheduled,
-            interface=look.interface,
         ),
         person=person,
         request_id=look.request_id,
@@ -191,7 +186,20 @@ def decided(
         listed=flagged and (broken or before is None or (look.unscheduled and not before)),
         reason=look.reason,
     )
-    entry = _audited(look, recorded, asked, left, desk, restricted=restricted)
+    entry = entry_of_look(
+        recorded,
+        caller,
+        asked,
+        left,
+        desk,
+        detail=(
+            ("interface", look.interface),
+            ("unscheduled", "yes" if look.unscheduled else "no"),
+            ("answer", left["answer"] if asked.permitted else "refused"),
+            # for the Caldicott guardian who reviews such looks, also where nobody is told
+            *((("person", "restricted"),) if restricted else ()),
+        ),
+    )
     notice = None
     if asked.permitted and broken:
         notice = to_guardian(
@@ -204,7 +212,7 @@ def decided(
         )
     event = None
     if asked.permitted and (look.unscheduled or broken):
-        event = _event(look, recorded, desk)
+        event = event_of(recorded, look.number, look.traceparent, desk)
     seen = Seen(lookup.NOT_CHECKED, now, {"rule": ruling.rule}, (), (), ruling)
     if asked.permitted:
         members = {
@@ -238,16 +246,42 @@ def of_people_alone(asked: Asked) -> Asked:
     return replace(asked, ruling=deny)
 
 
-def _audited(
-    look: Look,
+def access_of(
+    caller: Caller,
+    purpose: Purpose,
+    interface: str,
+    *,
+    now: datetime,
+    access_id: uuid.UUID,
+    unscheduled: bool = False,
+) -> Access:
+    """A look of `caller` at one person, as it is kept."""
+    return Access(
+        access_id=access_id,
+        looked_at=now,
+        organisation=caller.organisation,
+        author=caller.subject,
+        author_name=caller.name,
+        author_person=caller.person,
+        job_role=caller.job_role,
+        roles=tuple(sorted(caller.roles)),
+        purpose=purpose.value,
+        unscheduled=unscheduled,
+        interface=interface,
+    )
+
+
+def entry_of_look(
     recorded: Recorded,
+    caller: Caller,
     asked: Asked,
     left: dict[str, Any],
     desk: Desk,
     *,
-    restricted: bool,
+    detail: tuple[tuple[str, str], ...],
 ) -> AuditEntry:
-    access, caller = recorded.access, look.caller
+    """The entry of a look; `left`: what they are shown of the person, if they are."""
+    access = recorded.access
     return desk.entry(
         asked,
         at=access.looked_at,
@@ -260,20 +294,15 @@ def _audited(
         payload=orjson.dumps(left) if asked.permitted else None,
         actor_name=caller.name,
         role=caller.job_role or ",".join(access.roles) or None,
-        reason=look.reason,
-        request_id=look.request_id,
+        reason=recorded.reason,
+        request_id=recorded.request_id,
         token_id=caller.token_id,
-        detail=(
-            ("interface", look.interface),
-            ("unscheduled", "yes" if access.unscheduled else "no"),
-            ("answer", left["answer"] if asked.permitted else "refused"),
-            # for the Caldicott guardian who reviews such looks, also where nobody is told
-            *((("person", "restricted"),) if restricted else ()),
-        ),
+        detail=detail,
     )
 
 
-def _event(look: Look, recorded: Recorded, desk: Desk) -> Entry:
+def event_of(recorded: Recorded, number: str, traceparent: str, desk: Desk) -> Entry:
+    """Word of a look on the bus, by the key of the person's `number`."""
     access = recorded.access
     event = AccessRecorded(
         event_id=access.access_id,  # one event of one look
@@ -287,14 +316,14 @@ def _event(look: Look, recorded: Recorded, desk: Desk) -> Entry:
     return Entry(
         Record(
             ACCESS_RECORDED,
-            desk.keys.bus_person(look.number),
+            desk.keys.bus_person(number),
             codec.encode(event),
             cloudevent_headers(
                 event_id=event.event_id,
                 event_type="AccessRecorded",
                 source="serve",
                 time=access.looked_at,
-                traceparent=look.traceparent or new_traceparent(),
+                traceparent=traceparent or new_traceparent(),
             ),
         ),
         event.event_id,

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from flag_service import core_record
+from flag_service.actors import actor_of, entry_of
 from flag_service.bodies import Body
 from flag_service.core_record import Opened, Opening
 from flag_service.looking import MAX_REASON
@@ -193,16 +194,14 @@ def make_router(
             body = {"entries": [entry(one) for one in found]}
             asked, body = desk.masked(Flow.WORKLIST, organisation, body, at=now, roles=who.roles)
             if found:
+                actor = actor_of(who, request.state.request_id)
                 told = [
-                    desk.entry(
+                    entry_of(
+                        desk,
                         asked,
-                        at=now,
-                        actor=who.subject,
-                        organisation=organisation,
-                        actor_name=who.name,
-                        role=who.job_role,
-                        token_id=who.token_id,
-                        request_id=request.state.request_id,
+                        actor,
+                        "disclosure",
+                        now,
                         person=person,
                         subject="shared-numbers",
                         detail=(("count", str(count)),),

@@ -15,8 +15,8 @@ from typing import Final, Literal
 
 import orjson
 
+from flag_service.actors import Actor, entry_of
 from halyard.postgres import Connection
-from halyard.same_person import same_person
 from policies import fields as field_names
 from policies.desk import Asked, Desk, masked
 from policies.ruling import Decision, Flow
@@ -33,34 +33,9 @@ Word = Literal["release", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reviewer:
-    """Who decides, and why. `organisation`: whose people they are of (`HUB`: the operator's);
-    nobody decides what another's people must. `detail`: codes that the audit entry has besides.
-    """
-
-    subject: str
-    reason: str
-    organisation: str
-    name: str | None = None
-    role: str | None = None
-    token_id: str | None = None
-    request_id: str | None = None
-    detail: tuple[tuple[str, str], ...] = ()
-    entered: bool = False  # `name` decided, `subject` has entered it for them
-
-    def shared(self, share: Share) -> bool:
-        """Whether it was they who shared it; whose decision another enters has a name alone."""
-        if self.subject == share.shared_by:
-            return True
-        if not self.entered or self.name is None:
-            return False
-        return same_person(self.name, share.shared_by, share.shared_by_name)
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """`state`: released, refused, superseded; ``denied`` if the policies do not permit a release,
-    ``own`` if the reviewer shared it (the item stays as it was). `changed` False: it was decided
+    ``own`` if who decides shared it (the item stays as it was). `changed` False: it was decided
     before, so, or is in another state (open, delivered, parked) without a decision.
     """
 
@@ -73,33 +48,37 @@ async def decide(
     connection: Connection,
     item_id: uuid.UUID,
     word: Word,
-    reviewer: Reviewer,
+    actor: Actor,
     desk: Desk,
     now: datetime,
+    *,
+    reason: str,
 ) -> Outcome | None:
-    """What becomes of the item, in the caller's transaction; None if the reviewer's organisation
-    has no such item.
+    """What becomes of the item, in the caller's transaction; None if the organisation of who
+    decides has no such item.
     """
     if not await held.lock(connection, item_id):
         return None
     delivery = await held.delivery(connection, item_id)
     if delivery is not None:
-        return await _delivery(connection, delivery, word, reviewer, desk, now)
+        return await _delivery(connection, delivery, word, actor, desk, now, reason=reason)
     found = await held.letter(connection, item_id)
     if found is None:
         return None
-    return await _letter(connection, *found, word, reviewer, desk, now)
+    return await _letter(connection, *found, word, actor, desk, now, reason=reason)
 
 
 async def _delivery(
     connection: Connection,
     row: HeldDelivery,
     word: Word,
-    reviewer: Reviewer,
+    actor: Actor,
     desk: Desk,
     now: datetime,
+    *,
+    reason: str,
 ) -> Outcome | None:
-    if reviewer.organisation != row.reviewer:
+    if actor.organisation != row.reviewer:
         return None
     waits = row.state in ("held", "refused") and (row.reason or "").startswith(DENIED)
     if not waits:
@@ -137,7 +116,7 @@ async def _delivery(
     else:
         outcome, payload = Outcome("denied", changed=False, asked=asked), None
     await _record(
-        connection, desk, asked, reviewer, now, row.person, subject, message, row.kind, payload
+        connection, desk, asked, actor, reason, now, row.person, subject, message, row.kind, payload
     )
     return outcome
 
@@ -147,11 +126,13 @@ async def _letter(
     kept: HeldLetter,
     state: str,
     word: Word,
-    reviewer: Reviewer,
+    actor: Actor,
     desk: Desk,
     now: datetime,
+    *,
+    reason: str,
 ) -> Outcome | None:
-    if reviewer.organisation != kept.reviewer:
+    if actor.organisation != kept.reviewer:
         return None
     if state != "held":
         return Outcome(state, changed=False)
@@ -161,7 +142,7 @@ async def _letter(
         await held.settle_letters(connection, [letter.letter_id], "superseded", now)
         await shares.settle(connection, [letter.letter_id], "superseded", now)
         return Outcome("superseded", changed=True)
-    if word == "release" and share is not None and reviewer.shared(share):
+    if word == "release" and share is not None and actor.did(share.shared_by, share.shared_by_name):
         return Outcome("own", changed=False)
     asked = desk.ask(
         Flow(kept.flow),
@@ -193,7 +174,17 @@ async def _letter(
     subject = f"alert:{share.alert_id}" if share else f"letter:{letter.letter_id}"
     message = str(letter.letter_id)
     await _record(
-        connection, desk, asked, reviewer, now, kept.person, subject, message, letter.kind, payload
+        connection,
+        desk,
+        asked,
+        actor,
+        reason,
+        now,
+        kept.person,
+        subject,
+        message,
+        letter.kind,
+        payload,
     )
     return outcome
 
@@ -216,7 +207,8 @@ async def _record(
     connection: Connection,
     desk: Desk,
     asked: Asked,
-    reviewer: Reviewer,
+    actor: Actor,
+    reason: str,
     now: datetime,
     person: str | None,
     subject: str,
@@ -224,21 +216,17 @@ async def _record(
     kind: str,
     payload: bytes | None,
 ) -> None:
-    entry = desk.entry(
+    entry = entry_of(
+        desk,
         asked,
-        at=now,
-        kind="review",
-        actor=reviewer.subject,
-        organisation=reviewer.organisation,
-        actor_name=reviewer.name,
-        role=reviewer.role,
-        token_id=reviewer.token_id,
-        request_id=reviewer.request_id,
-        reason=reviewer.reason,
+        actor,
+        "review",
+        now,
+        reason=reason,
         person=person,
         subject=subject,
         message_id=message,
         payload=payload,
-        detail=(("kind", kind), *reviewer.detail),
+        detail=(("kind", kind),),
     )
     await audit.append(connection, [entry])

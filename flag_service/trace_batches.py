@@ -54,7 +54,9 @@ FILE: Final[dict[str, Any]] = {
 
 RESULT: Final = {
     "type": "string",
-    "description": "line,local_id,outcome,rule,nhs_number,column: a row for each line of the file.",
+    "description": "line,local_id,outcome,rule,nhs_number,column,number_rule: a row for each line "
+    "of the file. number_rule: why what was sent as the NHS number is none; then the other details "
+    "alone were looked for.",
 }
 
 
@@ -84,7 +86,8 @@ class BatchView(BaseModel):
     state: Literal["loading", "running", "done", "cancelled"]
     purpose: str
     made_at: datetime
-    made_by: str
+    made_by: str = Field(description="The account.")
+    made_by_name: str | None = Field(description="The person, as stated.")
     lines: int
     refused: int
     answered: int
@@ -329,6 +332,7 @@ def view(batch: Batch, mine: Tracing) -> dict[str, Any]:
         "purpose": batch.purpose,
         "made_at": batch.made_at.isoformat(),
         "made_by": batch.made_by,
+        "made_by_name": batch.made_by_name,
         "lines": batch.lines,
         "refused": batch.refused,
         "answered": batch.answered,

@@ -79,7 +79,15 @@ async def load(
     Raises `HttpProblem`: 403 if no policy permits it, 409 for too many batches at a time, 422 for
     a file that cannot be read or is too long; and what `chunks` raises.
     """
-    batch = NewBatch(mine.new_id(), asking.organisation, "file", purpose, reason, asking.subject)
+    batch = NewBatch(
+        mine.new_id(),
+        asking.organisation,
+        "file",
+        purpose,
+        reason,
+        asking.subject,
+        asking.name,
+    )
     await _begin(mine, asking, batch, request_id)
     loaded = Loaded(batch.batch_id)
     try:

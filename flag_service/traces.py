@@ -26,14 +26,13 @@ from flag_service.tracing import (
     tell_person,
     too_little,
 )
-from halyard import nhs_number
 from halyard.caller import Caller
 from halyard.http import HttpProblem, caller
 from halyard.postgres import scoped
 from halyard.problems import responses
 from stores import trace_batches
 from stores.trace_batches import NewBatch
-from streams.tracer.batch_outcomes import OUTCOMES
+from streams.tracer.batch_outcomes import text_of
 
 POLL_SECONDS: Final = 0.1
 
@@ -71,7 +70,9 @@ class Fields(BaseModel):
 
 
 class TraceAnswerView(BaseModel):
-    """What PDS said. `nhs_number` is there only if the details prove whose it is."""
+    """What PDS said. `nhs_number` is there only if the details prove whose it is; `number_rule` if
+    what was sent as the number is none, so that the other details alone were looked for.
+    """
 
     trace_id: uuid.UUID
     state: Literal["answered"]
@@ -80,6 +81,10 @@ class TraceAnswerView(BaseModel):
     rule: str | None
     nhs_number: str | None
     fields: Fields | None
+    number_rule: str | None = Field(
+        description="Why what was sent as the NHS number is none (null: it can be one, or none was "
+        "sent). The outcome is then of the other details, and of the number that is told."
+    )
 
 
 class TraceWaits(BaseModel):
@@ -113,6 +118,7 @@ def make_router(mine: Tracing) -> APIRouter:
             body.purpose,
             body.reason,
             asking.subject,
+            asking.name,
         )
         async with scoped(mine.pool, asking.organisation) as connection:
             refused = await take_person(
@@ -155,7 +161,7 @@ async def _answered(
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     while True:
-        body = await _told(request, mine, asking, trace_id)
+        body = await told(mine, asking, trace_id, request_id=request.state.request_id)
         if body is not None:
             return Response(orjson.dumps(body), media_type="application/json")
         if loop.time() >= until:
@@ -169,10 +175,17 @@ async def _answered(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _told(
-    request: Request, mine: Tracing, asking: Caller, trace_id: uuid.UUID
+async def told(
+    mine: Tracing,
+    asking: Caller,
+    trace_id: uuid.UUID,
+    *,
+    request_id: str | None,
+    reason: str | None = None,
 ) -> dict[str, Any] | None:
-    """The answer as `asking` may see it; None while there is none. Raises `HttpProblem`."""
+    """The answer as `asking` may see it; None while there is none. `reason`: of who comes back for
+    it. Raises `HttpProblem`: 403, 404 if it is nobody's or somebody else's, 410 after a day.
+    """
     async with scoped(mine.pool, asking.organisation) as connection:
         batch = await trace_batches.get(connection, trace_id)
         # somebody else's of the same organisation is nobody's business: each asks for a reason
@@ -204,33 +217,36 @@ async def _told(
             trace_id,
             batch.purpose,
             one,
-            request_id=request.state.request_id,
+            request_id=request_id,
+            reason=reason,
         )
     if not asked.permitted:
         raise denied(asked)
-    text = OUTCOMES.get(str(body["outcome"]))
+    text = text_of(body["outcome"], body["number_rule"])
     return {"trace_id": str(trace_id), "state": "answered", "text": text, **body}
 
 
 def person_of(body: PersonBody, mine: Tracing) -> Wanted:
-    """The person to be traced. Raises `HttpProblem` 422 for one of whom too little is said."""
-    if body.nhs_number:
-        result = nhs_number.parse(body.nhs_number, profile=mine.profile)
-        if result.number is None:
-            raise HttpProblem(
-                422,
-                "Not a usable NHS number",
-                "Correct it, or leave it out: then it is looked for by the details.",
-                rule=result.rule,
-                place="body.person.nhs_number",
-            )
+    """The person to be traced. Raises `HttpProblem` 422 for one of whom too little is said.
+
+    What cannot be an NHS number is left out, as in a file: the answer says so.
+    """
+    unusable = mine.number_rule(body.nhs_number)
     today = mine.clock().date()
     found = wanted(body.model_dump(), today=today, local_id=False)
     if isinstance(found, Wanted):
-        by_number = found.claim.nhs_number is not None
+        by_number = found.claim.nhs_number is not None and unusable is None
         if by_number or (found.claim.given and found.claim.family):
             return found
-        raise too_little()
+        if unusable is None:
+            raise too_little()
+        raise HttpProblem(
+            422,
+            "Not a usable NHS number",
+            "Correct it, or give the family and the given name: then these are looked for.",
+            rule=unusable,
+            place="body.person.nhs_number",
+        )
     first = found[0]
     if first.rule == "trace.too_little":
         raise too_little()

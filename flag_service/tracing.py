@@ -18,7 +18,7 @@ from connectors.trace_files.results import ResultLine
 from halyard import metrics, nhs_number
 from halyard.caller import Caller
 from halyard.clock import Clock
-from halyard.nhs_number import NumberProfile, profile_for
+from halyard.nhs_number import NhsNumberOutcome, NumberProfile, profile_for
 from halyard.postgres import Connection, Pool
 from halyard.privacy import Keys
 from halyard.problems import HttpProblem
@@ -60,7 +60,19 @@ class Tracing:
         question = question_of(self.keys, self.profile, person.claim)
         if question is None:
             return None
-        return NewItem(line, person.claim, question=question, local_id=person.local_id)
+        return NewItem(
+            line,
+            person.claim,
+            question=question,
+            local_id=person.local_id,
+            number_rule=self.number_rule(person.claim.nhs_number),
+        )
+
+    def number_rule(self, sent: str | None) -> str | None:
+        """Why what was sent as an NHS number is none; None if it can be one, or none was sent."""
+        judged = nhs_number.parse(sent, profile=self.profile)
+        fine = judged.usable or judged.outcome is NhsNumberOutcome.ABSENT
+        return None if fine else judged.rule
 
 
 def make_tracing(settings: Settings, pool: Pool, desk: Desk, clock: Clock, keys: Keys) -> Tracing:
@@ -164,6 +176,7 @@ async def take_person(
         reason=batch.reason,
         detail=(
             ("details", ",".join(sent)),
+            *((("number", item.number_rule),) if item.number_rule else ()),
             *((("refused", refused.rule),) if refused is not None else ()),
         ),
     )
@@ -189,8 +202,11 @@ async def tell_person(
     one: Result,
     *,
     request_id: str | None,
+    reason: str | None = None,
 ) -> tuple[Asked, dict[str, Any]]:
-    """What is told of one person, with its audit entry written."""
+    """What is told of one person, with its audit entry written. What is wrong with the number that
+    was sent is no disclosure: the asker has it.
+    """
     body = {
         "outcome": one.outcome,
         "rule": one.rule,
@@ -208,10 +224,11 @@ async def tell_person(
         subject=f"trace:{batch_id}",
         request_id=request_id,
         person=one.person or one.number_token,
+        reason=reason,
         detail=(("outcome", one.outcome or ""),),
     )
     await audit.append(connection, [about])
-    return asked, masked(body, asked)
+    return asked, {**masked(body, asked), "number_rule": one.number_rule}
 
 
 async def tell_lines(
@@ -244,6 +261,7 @@ async def tell_lines(
                 local_id=one.local_id if may("lines.local_id") else None,
                 nhs_number=one.nhs_number if may("lines.nhs_number") else None,
                 column=one.place,
+                number_rule=one.number_rule,
             )
         )
         # of whom a number was sent, a look that verified nothing is on record too

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from flag_service import cursors, worklist_actions, worklist_views
+from flag_service.actors import Actor, actor_of, entry_of
 from flag_service.bodies import Body
 from flag_service.shapes import WorklistDecided, WorklistItem, WorklistPage
 from flag_service.worklist_actions import (
     FIELDS,
     QUESTIONS,
     REJECTIONS,
-    Actor,
     Done,
     Wanted,
     not_known,
@@ -112,9 +112,8 @@ def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> API
             body = {"entries": [worklist_views.row(one, identity, now) for one in entries]}
             asked, body = desk.masked(Flow.WORKLIST, organisation, body, at=now, roles=asking.roles)
             if entries:
-                await audit.append(
-                    connection, _told(desk, asked, asking, entries, "worklist", request, now)
-                )
+                told = _told(desk, asked, _actor(asking, request), entries, "worklist", now)
+                await audit.append(connection, told)
         if entries and not asked.permitted:
             raise refusal(asked)
         return {
@@ -140,10 +139,8 @@ def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> API
             decisions = await resolutions.of_entry(connection, entry_id)
             body = {"entries": [worklist_views.item(found, decisions, identity, now)]}
             asked, body = desk.masked(Flow.WORKLIST, organisation, body, at=now, roles=asking.roles)
-            await audit.append(
-                connection,
-                _told(desk, asked, asking, [found], f"worklist:{entry_id}", request, now),
-            )
+            told = _told(desk, asked, _actor(asking, request), [found], _subject(entry_id), now)
+            await audit.append(connection, told)
         if not asked.permitted:
             raise refusal(asked)
         shown: dict[str, Any] = body["entries"][0]
@@ -152,36 +149,43 @@ def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> API
     @router.post(
         "/worklist/{entry_id}/claim",
         tags=["worklist"],
-        summary="Take an entry in hand, so that nobody else decides it meanwhile; or let it go",
+        summary="Take an entry in hand, so that nobody else decides it meanwhile; or let it go; "
+        "either shows it",
         responses={200: {"model": WorklistItem}, **responses(403, 404, 409, 422)},
     )
     async def claim(
         request: Request, asking: Asking, entry_id: uuid.UUID, body: Claim
     ) -> dict[str, Any]:
-        now = clock()
+        now, actor = clock(), _actor(asking, request)
+        shown: dict[str, Any] = {}
+
         async with scoped(pool, asking.organisation) as connection:
+
+            async def look(found: WorklistEntry) -> Asked:
+                decisions = await resolutions.of_entry(connection, entry_id)
+                one = {"entries": [worklist_views.item(found, decisions, identity, now)]}
+                asked, told = desk.masked(
+                    Flow.WORKLIST, asking.organisation, one, at=now, roles=asking.roles
+                )
+                shown.update(told["entries"][0])
+                return asked
+
             done = await worklist_actions.take_in_hand(
                 connection,
                 entry_id,
-                _actor(asking, request),
+                actor,
                 desk,
                 now,
                 minutes=identity.worklist_claim_minutes,
                 let_go=body.let_go,
+                look=look,
             )
-            decisions = await resolutions.of_entry(connection, entry_id)
-        if not done.asked.permitted:
-            raise refusal(done.asked)
-        item = worklist_views.item(done.entry, decisions, identity, now, whole=False)
-        _, told = desk.masked(
-            Flow.WORKLIST,
-            asking.organisation,
-            {"entries": [item]},
-            at=now,
-            roles=asking.roles,
-            count=False,
-        )
-        shown: dict[str, Any] = told["entries"][0]
+            if done.seen is not None:  # on record as any look at it
+                told = _told(desk, done.seen, actor, [done.entry], _subject(entry_id), now)
+                await audit.append(connection, told)
+        for asked in (done.asked, done.seen):
+            if asked is not None and not asked.permitted:
+                raise refusal(asked)
         return shown
 
     async def act(
@@ -268,14 +272,11 @@ def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> API
 
 
 def _actor(asking: Who, request: Request) -> Actor:
-    return Actor(
-        subject=asking.subject,
-        organisation=asking.organisation,
-        name=asking.name,
-        role=asking.job_role,
-        token_id=asking.token_id,
-        request_id=request.state.request_id,
-    )
+    return actor_of(asking, request.state.request_id)
+
+
+def _subject(entry_id: uuid.UUID) -> str:
+    return f"worklist:{entry_id}"
 
 
 def _said(done: Done) -> dict[str, Any]:
@@ -293,22 +294,18 @@ def _said(done: Done) -> dict[str, Any]:
 def _told(
     desk: Desk,
     asked: Asked,
-    asking: Who,
+    actor: Actor,
     entries: list[WorklistEntry],
     subject: str,
-    request: Request,
     now: datetime,
 ) -> list[AuditEntry]:
     return [
-        desk.entry(
+        entry_of(
+            desk,
             asked,
-            at=now,
-            actor=asking.subject,
-            organisation=asking.organisation,
-            actor_name=asking.name,
-            role=asking.job_role,
-            token_id=asking.token_id,
-            request_id=request.state.request_id,
+            actor,
+            "disclosure",
+            now,
             person=person,
             subject=subject,
             detail=(("count", str(count)),),

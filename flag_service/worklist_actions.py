@@ -8,10 +8,12 @@ What it came to stands with the entry (`decisions`).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
+from flag_service.actors import Actor, entry_of
 from halyard.nhs_number import NumberProfile, parse
 from halyard.postgres import Connection
 from halyard.problems import HttpProblem
@@ -39,19 +41,6 @@ _RESOLVED: Final = "resolved-by-person"
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts, for which organisation."""
-
-    subject: str
-    organisation: str
-    name: str | None = None
-    role: str | None = None
-    token_id: str | None = None
-    request_id: str | None = None
-    detail: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """What is to be done, and why. `code`: of a rejection or a question."""
 
@@ -64,13 +53,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was said to it. Where `asked` is not permitted nothing was done. `changed` False: it
-    was so before."""
+    """What was said to it. Where `asked`, or `seen` (may whoever takes it in hand be shown it?), is
+    not permitted nothing was done. `changed` False: it was so before."""
 
     asked: Asked
     entry: WorklistEntry
     decision: Resolution | None = None
     changed: bool = True
+    seen: Asked | None = None
 
 
 async def take_in_hand(
@@ -82,23 +72,30 @@ async def take_in_hand(
     *,
     minutes: int,
     let_go: bool = False,
+    look: Callable[[WorklistEntry], Awaitable[Asked]] | None = None,
 ) -> Done:
-    """Take an open entry in hand, for so long, or let it go. Raises `HttpProblem` 404, 409."""
+    """Take an open entry in hand, for so long, or let it go. `look` asks whether it may be shown as
+    it then is: what may not be is not taken. Raises `HttpProblem` 404, 409.
+    """
     entry = await _held(connection, entry_id, actor)
     _open(entry)
     _not_others(entry, actor, now)
     asked = _asked(desk, actor, "claim", now)
     mine = entry.claimed(now) == actor.subject
     changed = mine if let_go else not mine
+    until = None if let_go else now + timedelta(minutes=minutes)
+    by, name = (None, None) if let_go else (actor.subject, actor.name)
+    after = replace(entry, claimed_by=by, claimed_name=name, claimed_until=until)
+    seen = await look(after) if look is not None and asked.permitted else None
+    if seen is not None and not seen.permitted:
+        return Done(asked, entry, changed=False, seen=seen)
     if asked.permitted:
-        until = None if let_go else now + timedelta(minutes=minutes)
-        by, name = (None, None) if let_go else (actor.subject, actor.name)
         await worklist.claim(connection, entry_id, by=by, name=name, until=until)
-        entry = replace(entry, claimed_by=by, claimed_name=name, claimed_until=until)
+        entry = after
     if changed or not asked.permitted:
         act = "let-go" if let_go else "claim"
         await _record(connection, desk, asked, actor, entry, act, now)
-    return Done(asked, entry, changed=changed)
+    return Done(asked, entry, changed=changed, seen=seen)
 
 
 async def decide(
@@ -280,16 +277,17 @@ def _within(tally: Tally, action: Action) -> None:
         raise HttpProblem(
             409,
             "Tried too often",
-            "PDS bore out none of the numbers that were named. Ask the sender, have the record "
-            "corrected and sent again, or reject the entry.",
+            f"{REFUSALS_AT_MOST} resolutions of it were not borne out by PDS, or were taken back: "
+            "either counts. Ask the sender, have the record corrected and sent again, or reject "
+            "the entry.",
             rule="worklist.tried_too_often",
         )
     if action == "resolve" and tally.failures_of_person >= REFUSALS_A_DAY:
         raise HttpProblem(
             409,
             "Tried too often today",
-            "PDS bore out none of many numbers that you named. Go on tomorrow, or let a colleague "
-            "resolve it.",
+            f"{REFUSALS_A_DAY} resolutions of yours in 24 hours were not borne out by PDS, or were "
+            "taken back: either counts. Go on tomorrow, or let a colleague resolve it.",
             rule="worklist.tried_too_often_today",
         )
 
@@ -320,7 +318,7 @@ def _repeated(
 
 def _asked(desk: Desk, actor: Actor, action: str, now: datetime) -> Asked:
     fields = frozenset({f"worklist.{action}"})
-    return desk.ask(Flow.WORKLIST, actor.organisation, fields, at=now)
+    return desk.ask(Flow.WORKLIST, actor.organisation, fields, at=now, roles=actor.roles)
 
 
 async def _record(
@@ -342,20 +340,16 @@ async def _record(
         detail.append(("code", wanted.code))
     if wanted is not None and wanted.despite:
         detail.append(("despite", ",".join(sorted(set(wanted.despite)))))
-    told = desk.entry(
+    told = entry_of(
+        desk,
         asked,
-        at=now,
-        kind="review",
-        actor=actor.subject,
-        organisation=actor.organisation,
-        actor_name=actor.name,
-        role=actor.role,
-        token_id=actor.token_id,
-        request_id=actor.request_id,
+        actor,
+        "review",
+        now,
         reason=None if wanted is None else wanted.reason,
         person=entry.person if decision is None or decision.person is None else decision.person,
         subject=f"worklist:{entry.entry_id}",
-        detail=(*detail, *actor.detail),
+        detail=tuple(detail),
     )
     await audit.append(connection, [told])
 

@@ -42,15 +42,13 @@ def item(
     decisions: Sequence[Resolution],
     settings: IdentitySettings,
     now: datetime,
-    *,
-    whole: bool = True,
 ) -> dict[str, Any]:
-    """One entry with what was decided; `whole`: with what was sent, and candidates."""
+    """One entry with what was sent, candidates, and what was decided."""
     ended = entry.closed_rule
     return {
         **row(entry, settings, now),
-        "claim": entry.claim if whole else None,
-        "candidates": list(entry.candidates) if whole else [],
+        "claim": entry.claim,
+        "candidates": list(entry.candidates),
         "closed_at": _iso(entry.closed_at),
         "closed_rule": ended,
         "closed_words": words(ended),

@@ -31,6 +31,13 @@ _WHOLE: Final = {
     "rejected-by-person.nobody": "a person closed it: nobody is to be found",
     "flag-sent-again": "the plan was sent again, and is held",
     "expired": "nobody resolved it in time",
+    "expired-held": "nobody looked at it in time; the plan is held as it was",
+    "local-index": "number, names and birth date agree with a person whom the hub knows",
+    "key-evidence": "another message of the same patient says who it is",
+    "visit-corrected": "the sender corrected it",
+    "merged": "the sender merged it with a patient whom the hub knows",
+    "key-not-traced": "it waited for another message about the same person, whom PDS did not "
+    "find; nothing depends on it",
     "resolution.contradicted": "PDS's record differs from what was sent in a field that was not "
     "confirmed as wrong, or too little that was sent is the record's (number or birth date, and "
     "one more of number, birth date, family and given name); check the number, and which fields "
@@ -49,14 +56,36 @@ _WHOLE: Final = {
     "asked.no_letter": "the question stands with the entry; the sharing policy lets no letter go",
 }
 
+_PROVES: Final = frozenset(
+    {
+        "number_birth_date_names",
+        "number_birth_date_given",
+        "number_birth_date_family",
+        "birth_date_names",
+        "birth_date_names_postcode",
+        "birth_date_given_postcode",
+    }
+)
+"""Comparisons that verify (docs/reference/pds.md): the rule of an entry that ended with one."""
+
 _PARTS: Final = (
     ("perhaps_a_twin", "everything else agrees, and it may be the twin's record"),
+    ("birth_date_range", "somebody was found by another birth date than was sent"),
     ("birth_date_swapped", "day and month of the birth date may be exchanged"),
     ("birth_date_absent", "the birth date is missing"),
     ("birth_date_partly", "the birth date is not whole"),
+    ("birth_date_stands", "the birth date is one that is written where nobody knows the day"),
+    ("gender_and_home", "names and birth date agree, and neither gender nor home was compared"),
     ("birth_date", "number or names were found, but the birth date is another"),
     ("names_swapped", "family and given name may be exchanged"),
     ("names_insufficient", "the names are missing or do not suffice"),
+    ("further_given_names", "further given names are another's"),
+    ("given_nearly", "the given name agrees but for a slip or a short form"),
+    ("given_partly", "the given name agrees in part"),
+    ("placeholder_given", "the given name is a placeholder"),
+    ("family_nearly", "the family name agrees but for a slip"),
+    ("family_partly", "the family name agrees in part"),
+    ("number_of_another_country", "it came with a number of another country"),
     ("names", "the names are another's"),
     ("family", "the family name is another's"),
     ("given", "the given name is another's"),
@@ -77,6 +106,8 @@ def words(rule: str | None) -> str | None:
         return "the record says too little to search with"
     if rule.startswith(("pds.get.", "pds.search.")):
         name = rule.split(".", 2)[2]
+        if name.removesuffix(".superseded") in _PROVES:
+            return "PDS's record proves who it is"
         found = next((text for part, text in _PARTS if part in name), None)
         return found or "PDS found somebody, and neither proved nor ruled out that it is them"
     return "see docs/reference/identity.md under this rule"

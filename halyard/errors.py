@@ -6,6 +6,7 @@ HalyardError
 │   └── DatabaseUnavailable
 ├── PermanentError      trying again changes nothing; somebody must mend something
 │   ├── ConfigurationError
+│   │   └── NoDirectory
 │   ├── ContractError
 │   └── RecordTooLarge
 └── RejectedError       what was sent to us breaks a rule; names place and rule
@@ -43,6 +44,10 @@ class PermanentError(HalyardError):
 
 class ConfigurationError(PermanentError):
     """The configuration is wrong; mend the setting that the message names and start again."""
+
+
+class NoDirectory(ConfigurationError):
+    """The directory file cannot be read; set HALYARD_DIRECTORY_FILE."""
 
 
 class ContractError(PermanentError):

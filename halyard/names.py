@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import Final
 
 # Letters that NFKD leaves whole although people type them plain
@@ -52,19 +53,39 @@ _COMMON_PARTS: Final = frozenset(
 # A given name that starts with one of these says nothing about which child it is
 _LEADING: Final = frozenset(
     {"baby", "babe", "bb", "infant", "newborn", "neonate", "unborn", "fetus", "foetus"}
-    | {"twin", "twins", "triplet", "triplets", "quad"}
-    | {"bby", "bg", "nb", "inf", "mif", "fif"}
+    | {"twin", "twins", "triplet", "triplets", "quad", "quads", "quadruplet", "quadruplets"}
+    | {"bby", "bg", "nb", "inf", "mif", "fif", "bboy", "bgirl"}
 )
 # Whose boy, or a boy of what number: as the first word of several they name nobody either
 _NOUNS: Final = frozenset({"boy", "girl", "son", "daughter", "child", "male", "female"})
 _FILLERS: Final = frozenset(
     {"male", "female", "boy", "girl", "child", "son", "daughter", "of"}
     | {"unknown", "unk", "unnamed", "noname", "nk", "nka", "nn", "none", "x", "xx", "xxx"}
-    | {"no", "not", "name", "known", "given", "yet", "one", "two", "three"}
-    | {"first", "second", "third", "forename", "stated", "specified", "unspecified", "un", "named"}
+    | {"no", "not", "name", "known", "given", "yet", "st", "nd", "rd", "th"}
+    | {"forename", "stated", "specified", "unspecified", "un", "named"}
     | {"notnamed", "notknown", "notstated", "awaiting", "awaited", "tba", "tbc", "fnu", "lnu"}
     | {"nfn", "anon", "anonymous"}
 )
+_ROMAN: Final = frozenset({"i", "ii", "iii", "iv"})
+# Which of several
+_NUMBERS: Final = _ROMAN - {"i"} | {
+    *("one", "two", "three", "four", "five", "six"),
+    *("first", "second", "third", "fourth", "fifth", "sixth"),
+}
+_BEFORE_NUMBERS: Final = frozenset({"b", "t", "tw", "tr", "g", "m", "f"})
+# Twinkle is a name, and so is Quadir
+_SEVERAL: Final = re.compile(r"twin(?!k)|triplet|quad(s|ruplets?)?$|(quin|sex)tuplet")
+# Words that are written as one with others; before a single letter only those that no name begins
+_LETTERED: Final = frozenset({"baby", "twin", "triplet", "quad"})
+_STARTS: Final = tuple(
+    sorted(
+        {word for word in _LEADING | _NOUNS if len(word) >= 3}
+        | {"unnamed", "unknown", "first", "second", "third"},
+        key=len,
+        reverse=True,
+    )
+)
+_ENDS: Final = _NUMBERS | {"of", "unnamed", "unknown", "noname"}
 
 
 def normalise_name(text: str | None) -> str:
@@ -137,10 +158,15 @@ def _accent(letter: str) -> bool:
 
 def name_parts(text: str | None) -> tuple[str, ...]:
     """The normalised parts of a name between spaces and hyphens: ``Smith-Jones`` is two."""
+    return tuple(normalise_name(part) for part in name_words(text))
+
+
+def name_words(text: str | None) -> tuple[str, ...]:
+    """`name_parts` as they are written."""
     if not text:
         return ()
-    parts = (normalise_name(part) for part in _BETWEEN_PARTS.split(without_brackets(text)))
-    return tuple(part for part in parts if part)
+    parts = _BETWEEN_PARTS.split(without_brackets(text))
+    return tuple(part for part in parts if normalise_name(part))
 
 
 def telling_parts(text: str | None) -> tuple[str, ...]:
@@ -176,26 +202,75 @@ def is_placeholder_given(text: str | None) -> bool:
     """True for what stands where a given name is not known: Baby, Twin 1, B/O Ann, Unknown, NK.
 
     Errs towards True: a placeholder is never agreement, so an error costs a person's look, not a
-    wrong match. An absent or empty name is a placeholder too.
+    wrong match. An absent or empty name is a placeholder too. Words written as one (MaleInfant,
+    TwinOne) are taken apart.
     """
     if not text or _SLASHED.match(text):
         return True
-    words = _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
-    if not words or words[0] in _LEADING or words[0] in _NOUNS or "of" in words:
+    words = _taken_apart(text)
+    if not words or "of" in words or _names_nobody(words[0]):
         return True
-    if words[0] in ("b", "t") and words[1:] and words[1].isdecimal():  # B1, T2
+    if _counts(words[0]) and any(map(_names_nobody, words[1:])):  # 2nd twin, first baby
+        return True
+    if words[0] in _BEFORE_NUMBERS and words[1:] and _counts(words[1]):  # B1, T2, Tw1
         return True
     if words[0] == "bo" and words[1:]:  # baby of; alone it is a name
         return True
-    glued = words[0].removesuffix("boy").removesuffix("girl").removesuffix("of")
-    if glued in _LEADING or (glued == "b" and glued != words[0]) or _numbered(words[0]):
+    return all(word in _FILLERS or _counts(word) or word in _LEADING for word in words)
+
+
+def counts_children(text: str | None) -> bool:
+    """True if a given name says which of several children: Twin B, TripletC, Baby 2, Second Baby.
+
+    A word for twins is enough, whatever stands beside it; a number, or a single letter after the
+    word for a child, only where the whole is a placeholder.
+    """
+    if not text:
+        return False
+    words = _taken_apart(_SLASHED.sub("", text))
+    if any(_SEVERAL.match(word) for word in words):
         return True
-    return all(word in _FILLERS or word.isdecimal() or word in _LEADING for word in words)
+    if not is_placeholder_given(text):
+        return False
+    after = pairwise(words)
+    return any(_counts(word) for word in words) or any(
+        _names_nobody(one) and is_initial(other) for one, other in after
+    )
 
 
-def _numbered(word: str) -> bool:
-    """BabyA, TwinB: a letter for which of them."""
-    return len(word) == len(word[:-1]) + 1 and word[:-1] in ("baby", "twin", "triplet")
+def _names_nobody(word: str) -> bool:
+    return word in _LEADING or word in _NOUNS
+
+
+def _counts(word: str) -> bool:
+    return word.isdecimal() or word in _NUMBERS
+
+
+def _taken_apart(text: str) -> tuple[str, ...]:
+    """The words and numbers of a given name, and of those written as one each known word."""
+    found = _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
+    return tuple(piece for word in found for piece in _pieces(word) or (word,))
+
+
+def _pieces(word: str) -> tuple[str, ...]:
+    """Twin and two of TwinTwo, baby and b of BabyB; none of what is not known throughout."""
+    if len(word) > _LONGEST_COMPARED:
+        return ()
+    for first in _STARTS:
+        rest = word.removeprefix(first)
+        if rest == word:
+            continue
+        if not rest:
+            return (first,)
+        if first in _LETTERED and (len(rest) == 1 or rest in _ROMAN):
+            return first, rest
+        if first in ("boy", "girl") and rest in ("a", "b", "c"):  # Boyd is a name
+            return first, rest
+        if further := _pieces(rest):
+            return first, *further
+        if rest in _ENDS:
+            return first, rest
+    return ()
 
 
 def normalise_postcode(text: str | None) -> str | None:

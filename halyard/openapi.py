@@ -58,7 +58,19 @@ PROBLEM: Final[Schema] = {
             "items": {
                 "type": "object",
                 "required": ["place", "rule"],
-                "properties": {"place": {"type": "string"}, "rule": {"type": "string"}},
+                "properties": {
+                    "place": {"type": "string"},
+                    "rule": {"type": "string"},
+                    "allowed": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "The codes that the place takes.",
+                    },
+                    "bound": {
+                        "type": "integer",
+                        "description": "The limit, of a value or a length, that is passed.",
+                    },
+                },
             },
         },
     },

@@ -103,16 +103,19 @@ def _pseudonym(key: bytes, *parts: str) -> str:
     return hmac.digest(key, text.encode(), "sha256").hex()[:32]
 
 
+class NoSecrets(ConfigurationError):
+    """No secrets file is set; point HALYARD_SECURITY__SECRETS_FILE at one (`halyard up` makes one
+    for practice).
+    """
+
+
 def read_secrets(path: Path | None) -> dict[str, Any]:
     """The table of a secrets file (TOML).
 
     Raises `ConfigurationError` if the file is missing or readable by others.
     """
     if path is None:
-        raise ConfigurationError(
-            "No secrets file is set; point HALYARD_SECURITY__SECRETS_FILE at one (`halyard up` "
-            "makes one for practice)."
-        )
+        raise NoSecrets
     path = path.expanduser()
     try:
         return tomllib.loads(read_private(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -36,6 +37,10 @@ _DESCRIPTIONS: Final = {
     500: "The hub failed.",
     503: "Not available now; Retry-After says when to ask again.",
 }
+
+_CODE: Final = re.compile(r"'([^']*)'")
+"""A code in pydantic's list of what it expected: "'nobody', 'not-ours' or 'test-record'"."""
+_BOUNDS: Final = ("ge", "gt", "le", "lt", "min_length", "max_length")
 
 # Where the phrase book of HTTP says nothing that helps
 _ADVICE: Final = {400: "The body cannot be read; send JSON in UTF-8."}
@@ -148,7 +153,10 @@ async def _http_exception(_request: Request, error: Exception) -> Response:
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # Only places and rules: pydantic's messages and contexts quote what was sent
-    errors = [{"place": _place(issue), "rule": issue["type"]} for issue in error.errors()[:20]]
+    errors = [
+        {"place": _place(issue), "rule": issue["type"], **_allowed(issue)}
+        for issue in error.errors()[:20]
+    ]
     return problem(
         422,
         "The request is not as it must be",
@@ -163,6 +171,16 @@ def _place(issue: Mapping[str, Any]) -> str:
     if issue["type"] == "extra_forbidden":
         place[-1] = "(a field that is not known)"  # the name is the sender's own text
     return ".".join(place)
+
+
+def _allowed(issue: Mapping[str, Any]) -> dict[str, Any]:
+    """What the place may hold, as the route declares it: the codes, or the bound that is passed."""
+    context = issue.get("ctx") or {}
+    if issue["type"] in ("literal_error", "enum"):
+        codes = _CODE.findall(str(context.get("expected", "")))
+        return {"allowed": codes} if codes else {}
+    bounds = [context[name] for name in _BOUNDS if isinstance(context.get(name), int)]
+    return {"bound": bounds[0]} if len(bounds) == 1 else {}
 
 
 async def _halyard_error(request: Request, error: Exception) -> Response:

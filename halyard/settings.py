@@ -101,6 +101,14 @@ class PdsSettings(_Section):
             raise ValueError("token_url, api_key, private_key_file and key_id belong together")
         return self
 
+    @model_validator(mode="after")
+    def _outlasts_a_question(self) -> Self:
+        # Twice the time-out is what a call takes with its token and its repetition; the third is
+        # for the answer to be stored
+        if self.lease_seconds < 3 * self.timeout_seconds:
+            raise ValueError("lease_seconds must be at least three times timeout_seconds")
+        return self
+
 
 class IdentitySettings(_Section):
     """The identity ladder's limits (DESIGN: identity)."""

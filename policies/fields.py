@@ -75,6 +75,11 @@ class Patterns:
 @functools.lru_cache(maxsize=4_096)
 def patterns(written: tuple[str, ...]) -> Patterns:
     """The patterns that a policy has written."""
+    return _patterns(written)
+
+
+# The rules stand apart from the memory of their answers: a tool can change and test them there
+def _patterns(written: tuple[str, ...]) -> Patterns:
     return Patterns(
         exact=frozenset(one for one in written if not one.endswith("*")),
         beneath=tuple(sorted(one[:-1] for one in written if one.endswith(".*"))),
@@ -85,6 +90,10 @@ def patterns(written: tuple[str, ...]) -> Patterns:
 @functools.lru_cache(maxsize=16_384)
 def holds_number(name: str) -> bool:
     """Whether a field holds an NHS number (or Scotland's), whatever the flow."""
+    return _holds_number(name)
+
+
+def _holds_number(name: str) -> bool:
     last = name.rpartition(".")[2].replace("-", "_")
     return name in NUMBERS or last in _NUMBER_ENDS
 
@@ -96,6 +105,10 @@ def tells_place(flow: Flow, sector: Sector, name: str) -> bool:
     Of a case every fact that is not known to be none. Of a look-up also whose plan it is: an
     authority alone sees that, of its own plans (the look-up blanks those of others).
     """
+    return _tells_place(flow, sector, name)
+
+
+def _tells_place(flow: Flow, sector: Sector, name: str) -> bool:
     if name in _PLACES or _under(name, _PLACE_TREES) or name.startswith("earlier_attendances."):
         return True  # of an alert, `earlier_attendances` is a mere count
     if flow in (Flow.CASE_EVENT, Flow.NCMD_SUBMISSION, Flow.EXTRACT):

@@ -48,6 +48,13 @@ class PersonClaim:
     local_id: str | None = field(default=None, repr=False)
     other_numbers: tuple[str, ...] = field(default=(), repr=False)  # further usable NHS numbers
     identifiers: tuple[Identifier, ...] = field(default=(), repr=False)  # beside `local_id`
+    multiple_birth: bool | None = field(default=None, repr=False)  # None: nothing is said
+    birth_order: int | None = field(default=None, repr=False)  # 1 to 7; 1 may be an only child's
+
+    @property
+    def one_of_several(self) -> bool:
+        """Whether the sender says that the person is a twin, or one of more."""
+        return self.multiple_birth is True or (self.birth_order or 1) > 1
 
 
 NOBODY: Final = PersonClaim()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -18,6 +18,9 @@ _MERGED = "merged"  # not a claim's state: see the query `scope`
 
 LAST_OF_DEATHS: Final = 50
 """How many messages of one notification are looked at however they ended."""
+
+_ON_THE_BUS: Final = timedelta(days=14)
+"""Retention of the topics of verified events (schemas/topics.toml)."""
 
 EventKind = Literal["attendance", "flag", "death", "report"]
 
@@ -164,9 +167,13 @@ async def put(connection: Connection, claims: Sequence[ClaimRow]) -> None:
 
 
 async def retain(connection: Connection, *, before: datetime) -> tuple[int, int]:
-    """Empty ended claims received before `before`, drop those not traced; gives both counts."""
+    """Empty ended claims received before `before`, drop those not traced; gives both counts. What
+    nobody has taken from the bus stays as long as the bus holds it.
+    """
     forgotten = await connection.execute(_SQL["forget"], {"before": before})
-    emptied = await connection.execute(_SQL["empty"], {"before": before})
+    emptied = await connection.execute(
+        _SQL["empty"], {"before": before, "untaken": before - _ON_THE_BUS}
+    )
     return emptied.rowcount, forgotten.rowcount
 
 

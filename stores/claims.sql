@@ -202,6 +202,14 @@ where event is not null and received_at < %(before)s and state not in ('waiting'
     and not (decided_at >= %(before)s and (rule like 'resolved-by-person%%' or state = 'verified'
         and exists (select from claims r where r.key = claims.key and r.decided_at = claims.decided_at
             and r.rule like 'resolved-by-person%%')))
+    -- a plan or a death that matching, or the cases, have not taken: a number that changes meanwhile changes
+    -- what is said of it. (A visit is carried over by matching itself)
+    and not (state = 'verified' and received_at >= %(untaken)s and case event_kind
+        when 'attendance' then false
+        when 'flag' then not exists (select from flag_events f
+            where f.reported_event_id = claims.reported_event_id and f.revision >= claims.revision)
+        else not exists (select from case_messages m
+            where m.reported_event_id = claims.reported_event_id and m.revision >= claims.revision) end)
 
 -- name: forget
 -- Who is not traced leaves nothing, save that a notification was taken back: its earlier versions may come late

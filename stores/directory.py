@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from halyard.errors import ConfigurationError
+from halyard.errors import ConfigurationError, NoDirectory
 from stores import credentials
 from stores.arrival_rules import DEFAULT_RULE, ArrivalRule, Codes
 from stores.credentials import Client, KafkaPrincipal, Kind, Mailbox, RoleMap
@@ -293,7 +293,7 @@ def load_directory(path: Path) -> Directory:
     try:
         file = _File.model_validate(tomllib.loads(path.expanduser().read_text()))
     except OSError as error:
-        raise ConfigurationError(
+        raise NoDirectory(
             f"The directory file {path} cannot be read ({type(error).__name__}); set "
             "HALYARD_DIRECTORY_FILE."
         ) from None

@@ -64,6 +64,15 @@ async def tokens(
     return {row["person"]: tuple(row["demographic_tokens"]) for row in await cursor.fetchall()}
 
 
+async def heard_since(connection: Connection, person: str, at: datetime) -> datetime | None:
+    """When the index took what it holds of `person`, if not before `at`; both by the database's
+    clock.
+    """
+    values = {"person": person, "at": at}
+    row = await (await connection.execute(_SQL["heard_since"], values)).fetchone()
+    return None if row is None else row["heard_at"]
+
+
 async def restricted(connection: Connection, persons: Iterable[str]) -> set[str]:
     """Those of `persons` who are restricted, by whatever is known of them."""
     cursor = await connection.execute(_SQL["restricted"], {"persons": sorted(set(persons))})
@@ -93,11 +102,12 @@ async def held(connection: Connection, *, now: datetime) -> Held:
     return Held(**one(await (await connection.execute(_SQL["held"], {"now": now})).fetchone()))
 
 
-async def purge(connection: Connection, *, now: datetime) -> int:
+async def purge(connection: Connection, *, now: datetime, plans: bool = True) -> int:
     """Forget who has no plan within its 365 days, no visit or death within 48 hours and no open
-    case of a death; gives how many.
+    case of a death; gives how many. `plans`: it is looked whose have ended; that reads them all.
     """
-    await connection.execute(_SQL["unflag_ended"], {"now": now})
+    if plans:
+        await connection.execute(_SQL["unflag_ended"], {"now": now})
     cursor = await connection.execute(_SQL["purge"], {"now": now})
     return cursor.rowcount
 

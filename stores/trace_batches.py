@@ -30,7 +30,9 @@ _CLAIM: Final = ("nhs_number", "family", "birth_date", "gender", "postcode")
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """A batch as it begins; `organisation` (ODS or GSS code) is on whose behalf PDS is asked."""
+    """A batch as it begins; `organisation` (ODS or GSS code) is on whose behalf PDS is asked.
+    `made_by` is an account, `made_by_name` the person, as they said or as their issuer states it.
+    """
 
     batch_id: uuid.UUID
     organisation: str
@@ -38,6 +40,7 @@ class NewBatch:
     purpose: str
     reason: str | None = field(repr=False)
     made_by: str
+    made_by_name: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class NewItem:
     """A line: a person with the question that they ask, or the rule that refuses it (and the column
-    that it is about).
+    that it is about). `number_rule`: why the number that was sent is none; the question is of the
+    other details then.
     """
 
     line: int
@@ -63,6 +67,7 @@ class NewItem:
     local_id: str | None = field(default=None, repr=False)
     rule: str | None = None
     place: str | None = None
+    number_rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Batch:
     purpose: str
     reason: str | None = field(repr=False)
     made_by: str
+    made_by_name: str | None = field(repr=False)
     made_at: datetime
     lines: int
     refused: int
@@ -88,7 +94,8 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of a line; without an outcome it is not answered yet. `number_token`: pseudonym
-    of the number that was sent, `person` of the one that was verified.
+    of the number that was sent, `person` of the one that was verified; `number_rule` says why what
+    was sent is no number.
     """
 
     line: int
@@ -100,6 +107,7 @@ class Result:
     nhs_number: str | None = field(repr=False)
     person: str | None
     number_token: str | None
+    number_rule: str | None
     restricted: bool
     fields: dict[str, str] | None
     answered_at: datetime | None
@@ -276,4 +284,5 @@ def _row(item: NewItem) -> dict[str, Any]:
         "outcome": None if taken else REFUSED,
         "rule": item.rule,
         "place": item.place,
+        "number_rule": item.number_rule,
     }

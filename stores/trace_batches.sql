@@ -1,6 +1,6 @@
 -- name: begin
-insert into trace_batches (batch_id, organisation, kind, purpose, reason, made_by)
-values (%(batch_id)s, %(organisation)s, %(kind)s, %(purpose)s, %(reason)s, %(made_by)s)
+insert into trace_batches (batch_id, organisation, kind, purpose, reason, made_by, made_by_name)
+values (%(batch_id)s, %(organisation)s, %(kind)s, %(purpose)s, %(reason)s, %(made_by)s, %(made_by_name)s)
 
 -- name: open_batches
 select count(*) as amount from trace_batches
@@ -12,11 +12,12 @@ where organisation = %(organisation)s and kind = 'person' and made_at > %(since)
 
 -- name: add
 insert into trace_items (batch_id, line, state, question, number_token, details, local_id, claim, outcome,
-    rule, place)
+    rule, place, number_rule)
 select %(batch_id)s, line, state, question, number_token, details, local_id, coalesce(claim, '{}'), outcome,
-    rule, place
+    rule, place, number_rule
 from jsonb_to_recordset(%(items)s) as given (line integer, state text, question text, number_token text,
-    details text, local_id text, claim jsonb, outcome text, rule text, place text)
+    details text, local_id text, claim jsonb, outcome text, rule text, place text,
+    number_rule text)
 
 -- name: same_file
 select batch_id from trace_batches
@@ -35,13 +36,13 @@ update trace_batches set state = case when %(lines)s = 0 then 'done' else 'runni
 where batch_id = %(batch_id)s and state = 'loading'
 
 -- name: get
-select batch_id, organisation, kind, state, purpose, reason, made_by, made_at, lines, refused, answered,
-    counts, done_at, emptied_at
+select batch_id, organisation, kind, state, purpose, reason, made_by, made_by_name, made_at, lines,
+    refused, answered, counts, done_at, emptied_at
 from trace_batches where batch_id = %(batch_id)s and state <> 'dropped'
 
 -- name: page
-select batch_id, organisation, kind, state, purpose, reason, made_by, made_at, lines, refused, answered,
-    counts, done_at, emptied_at
+select batch_id, organisation, kind, state, purpose, reason, made_by, made_by_name, made_at, lines,
+    refused, answered, counts, done_at, emptied_at
 from trace_batches
 where (%(organisation)s::text is null or organisation = %(organisation)s) and kind = 'file'
     and state <> 'dropped'
@@ -55,8 +56,8 @@ where batch_id = %(batch_id)s and outcome is not null
 group by outcome, rule order by count(*) desc, outcome, rule
 
 -- name: results
-select line, state, local_id, outcome, rule, place, nhs_number, person, number_token, restricted, fields,
-    answered_at
+select line, state, local_id, outcome, rule, place, nhs_number, person, number_token, number_rule, restricted,
+    fields, answered_at
 from trace_items
 where batch_id = %(batch_id)s and line > %(after)s
 order by line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal, Self
 
@@ -35,7 +35,8 @@ class TraceRequest:
 
     `token` names the lock that guards it: of the number (get) or family and birth date (search).
     `purpose` says who is told the answer (`streams.tracer.process`). `answered`: queries of a
-    search that need not be made again, as `connectors.pds.search` writes them.
+    search that need not be made again, as `connectors.pds.search` writes them, and marks of others.
+    `leased_at`: when it was taken to be asked, by the database's clock; who leased it knows.
     """
 
     trace_id: uuid.UUID
@@ -50,6 +51,7 @@ class TraceRequest:
     attempts: int = 0
     purpose: TracePurpose = "claims"
     answered: tuple[str, ...] = ()
+    leased_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,13 @@ async def lease(
         return sorted(leased, key=lambda request: request.priority)
 
 
-async def take_token(pool: Pool, ration: Ration) -> bool:
-    """Take the token of one more call, if there is one."""
+async def take_token(pool: Pool, ration: Ration, *, let_through: bool = False) -> bool:
+    """Take the token of one more call, if there is one. `let_through`: PDS has just answered who
+    asks, whom the breaker let through; it holds the others until that call is done.
+    """
     async with transaction(pool) as connection:
         state = await _refilled(connection, ration)
-        if state["open"] or state["tokens"] < 1:
+        if state["paused" if let_through else "open"] or state["tokens"] < 1:
             return False
         await connection.execute(_SQL["spend"], {"amount": 1})
         return True
@@ -242,7 +246,20 @@ async def hold(connection: Connection, request: TraceRequest) -> TraceRequest | 
     """
     values = {"trace_id": request.trace_id, "attempts": request.attempts}
     row = await (await connection.execute(_SQL["hold"], values)).fetchone()
-    return None if row is None else _request(row)
+    return None if row is None else replace(_request(row), leased_at=request.leased_at)
+
+
+async def word(connection: Connection, tokens: Iterable[str]) -> None:
+    """Keep with each search that is being asked now for an event that PDS has sent word of people
+    of these pseudonyms, whom it may be about to name: `came_word` then says so.
+    """
+    if marks := [_word(one) for one in sorted(set(tokens))]:
+        await connection.execute(_SQL["word"], {"marks": marks})
+
+
+def came_word(request: TraceRequest, token: str) -> bool:
+    """Whether PDS sent word of this person while `request` was being asked."""
+    return _word(token) in request.answered
 
 
 async def put_back(
@@ -282,6 +299,10 @@ async def _refilled(connection: Connection, ration: Ration) -> dict[str, Any]:
         _SQL["refill"], {"burst": ration.burst, "rate": ration.per_second}
     )
     return one(await cursor.fetchone())
+
+
+def _word(token: str) -> str:
+    return f"word {token}"
 
 
 def _row(request: TraceRequest) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from unnest(%(ids)s::uuid[], %(priorities)s::smallint[]) as given (id, priority)
 where trace_id = given.id and trace_requests.priority > given.priority
 
 -- name: cancel_orphans
-update trace_requests set state = 'cancelled', claim = '{}', lease_until = null, done_at = now()
+update trace_requests set state = 'cancelled', claim = '{}', lease_until = null, done_at = now(),
+    answered = array(select said from unnest(answered) with ordinality as given (said, at)
+        where said not like 'word %%' order by at)
 where trace_id = any(%(ids)s::uuid[]) and state in ('queued', 'leased')
     and not exists (select from parked_keys where parked_keys.trace_id = trace_requests.trace_id)
 
@@ -40,7 +42,7 @@ update trace_requests set state = 'leased', attempts = attempts + 1,
 from chosen
 where trace_requests.trace_id = chosen.trace_id
 returning trace_requests.trace_id, fingerprint, token, kind, priority, claim, organisation, request_ids,
-    state, attempts, purpose, answered
+    state, attempts, purpose, answered, now() as leased_at
 
 -- name: again
 update trace_requests set state = 'queued', lease_until = null,
@@ -72,8 +74,18 @@ select distinct token from trace_requests
 where token = any(%(tokens)s::text[]) and state = 'leased' and kind = 'get'
     and purpose in ('claims', 'resolution')
 
+-- name: word
+-- Kept with the searches of this moment, which may be about to name them; it goes with their end
+update trace_requests set answered = array_cat(answered, %(marks)s::text[])
+where trace_id in (
+    select trace_id from trace_requests
+    where state = 'leased' and kind = 'search' and purpose in ('claims', 'resolution')
+    order by trace_id for update)
+
 -- name: finish
-update trace_requests set state = 'done', outcome = %(outcome)s, claim = '{}', lease_until = null, done_at = now()
+update trace_requests set state = 'done', outcome = %(outcome)s, claim = '{}', lease_until = null, done_at = now(),
+    answered = array(select said from unnest(answered) with ordinality as given (said, at)
+        where said not like 'word %%' order by at)
 where trace_id = %(trace_id)s
 
 -- name: waiting
@@ -90,7 +102,8 @@ where trace_id = %(trace_id)s and state = 'leased' and attempts = %(attempts)s
 update pds_ration set refilled_at = clock_timestamp(), tokens = least(%(burst)s::double precision,
     tokens + %(rate)s::double precision * pace
         * greatest(0, extract(epoch from clock_timestamp() - refilled_at))::double precision)
-returning tokens, failures, coalesce(greatest(breaker_until, paused_until) > clock_timestamp(), false) as open
+returning tokens, failures, coalesce(greatest(breaker_until, paused_until) > clock_timestamp(), false) as open,
+    coalesce(paused_until > clock_timestamp(), false) as paused
 
 -- name: spend
 update pds_ration set tokens = tokens - %(amount)s

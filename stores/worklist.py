@@ -80,11 +80,14 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """An entry that nobody resolved in time; `rule` says why it was there."""
+    """An entry that nobody resolved in time; `rule` says why it was there, `closed_rule` whether
+    the plan that it is about is held all the same (``expired-held``).
+    """
 
     reported_event_id: uuid.UUID
     event_kind: str
     rule: str
+    closed_rule: str
 
 
 @dataclass(frozen=True, slots=True)

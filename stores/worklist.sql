@@ -13,7 +13,7 @@ on conflict (reported_event_id) do update set
     ended_by = null, ended_name = null, ended_reason = null, cause = excluded.cause
 where excluded.cause is null or worklist.cause is distinct from excluded.cause
     or worklist.closed_at is null
-    or worklist.ended_by is null and worklist.closed_rule is distinct from 'expired'
+    or worklist.ended_by is null and coalesce(worklist.closed_rule, '') not in ('expired', 'expired-held')
 
 -- name: close
 update worklist set closed_at = %(now)s, closed_rule = given.rule, claim = null, candidates = '[]',
@@ -101,11 +101,15 @@ order by w.opened_at limit %(limit)s
 for update of w skip locked
 
 -- name: expire
-update worklist w set closed_at = %(now)s, closed_rule = 'expired', claim = null, candidates = '[]',
-    next_try_at = null, claimed_by = null, claimed_name = null, claimed_until = null
+update worklist w set closed_at = %(now)s, claim = null, candidates = '[]',
+    next_try_at = null, claimed_by = null, claimed_name = null, claimed_until = null,
+    -- what is the matter with a number of a plan that is held: it goes on being held
+    closed_rule = case when cause is not null and exists (select from claims c
+        where c.reported_event_id = w.reported_event_id and c.state = 'verified') then 'expired-held'
+        else 'expired' end
 where entry_id = any(%(ids)s::uuid[]) and not exists (select from resolutions r
     where r.entry_id = w.entry_id and r.state in ('waiting', 'asked') and not r.scheduled)
-returning reported_event_id, event_kind, rule
+returning reported_event_id, event_kind, rule, closed_rule
 
 -- name: standing_aged
 -- Visits' entries of which an alert stands still: it is taken back with them

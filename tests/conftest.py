@@ -44,9 +44,14 @@ _TESTS = Path(__file__).parent
 
 
 # `make test` must not depend on luck: the same examples each time, and no health check that a busy
-# machine fails. `make test-full` draws anew (--hypothesis-profile=wide).
-settings.register_profile("wide", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("steady", parent=settings.get_profile("wide"), derandomize=True)
+# machine fails; half of them. `make test-full` draws anew, and twice as many
+# (--hypothesis-profile=wide). A test that says its own number keeps it in both.
+settings.register_profile(
+    "wide", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100
+)
+settings.register_profile(
+    "steady", parent=settings.get_profile("wide"), derandomize=True, max_examples=50
+)
 # `make mutation` runs a test thousands of times
 settings.register_profile("few", parent=settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")

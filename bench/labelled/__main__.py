@@ -1,6 +1,6 @@
 """Labelled claims against a practice PDS over HTTP: what the hub says of whom.
 
-    python -m bench.labelled                    # 3,450 claims, half a minute; on the page
+    python -m bench.labelled                    # 4,500 claims, a minute; on the page
     python -m bench.labelled --each 40 --seed 7 --no-page
 
 Ends with 1 if anybody was verified as somebody else, a restricted postcode showed, or something
@@ -16,6 +16,7 @@ from typing import Final
 
 from bench import command
 from bench.labelled import report
+from bench.labelled.alike import unmarked
 from bench.labelled.cast import assemble
 from bench.labelled.claims import EACH, generate, strangers
 from bench.labelled.measure import measure
@@ -45,15 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = command.setting(chosen)
     cast = assemble(chosen.seed)
     claims = list(generate(cast, chosen.seed, chosen.each))
-    unknown = list(strangers(cast, chosen.seed, chosen.each))
+    unknown = strangers(cast, chosen.seed, chosen.each)
+    mistakable = unmarked(cast, chosen.seed, chosen.each)
     with PdsThread(cast.everybody) as pds:
         results = asyncio.run(measure(claims, pds.url, _TOKEN))
-        limit = asyncio.run(measure(unknown, pds.url, _TOKEN))
+        beside = report.Beside(
+            strangers=asyncio.run(measure(unknown, pds.url, _TOKEN)),
+            unmarked=asyncio.run(measure(mistakable, pds.url, _TOKEN)),
+        )
     wrong = report.wrong(results)
     return command.finish(
         chosen,
         where,
-        report.render(results, limit, where, len(cast.everybody)),
+        report.render(results, beside, where, len(cast.everybody)),
         {
             "claims": len(results),
             "wrong": dict(zip(("hub", "number_alone", "exact"), wrong, strict=True)),
@@ -64,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 name: asdict(report.recall(of)) for name, of in report.rows(results).items()
             },
             "calls": dict(report.calls(results)),
-            "strangers_verified": sum(one.outcome is Outcome.WRONG for one in limit),
+            "strangers_verified": report.taken(beside.strangers),
+            "unmarked_twins_verified": report.taken(beside.unmarked),
         },
         markers=MARKERS,
         whole=not any(

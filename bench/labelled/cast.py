@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from bench.labelled.slips import NICKNAMES, formal_name
+from bench.labelled.twins import Alike, families
 from halyard.names import normalise_name
 from halyard.nhs_number import check_digit
 from sandbox.pds.people import FormerName, Person
@@ -36,7 +37,8 @@ _MOTHERS: Final = 941_000_000
 class Cast:
     """`everybody` is what PDS knows. The rest are parts of it: `plain` people have nothing unusual;
     `chains` pair an old number with who stands for it now; `adopted` pair who a child is now with
-    the record that was taken out of use; `same_name` share name and birth date.
+    the record that was taken out of use; `same_name` share name and birth date; `alike` are
+    families of their own, of whom PDS knows all but some.
     """
 
     everybody: tuple[Person, ...] = field(repr=False)
@@ -53,6 +55,7 @@ class Cast:
     adopted: tuple[tuple[Person, Person], ...] = field(repr=False)
     same_name: tuple[tuple[Person, Person], ...] = field(repr=False)
     thin: tuple[Person, ...] = field(repr=False)
+    alike: Alike = field(repr=False)
 
 
 def assemble(seed: int, count: int = PEOPLE) -> Cast:
@@ -76,8 +79,10 @@ def assemble(seed: int, count: int = PEOPLE) -> Cast:
     ]
     babies = [one for one in whole if one.given == ("Baby",) and not one.restricted]
     mothers = [_mother(rng, baby, at) for at, baby in enumerate(babies)]
+    alike = families(seed, people)
     return Cast(
-        everybody=(*people, *mothers),
+        everybody=(*people, *mothers, *alike.known),
+        alike=alike,
         plain=tuple(one for one in alone if not one.former_names and not one.former_homes),
         lettered=tuple(one for one in alone if _lettered(one)),
         formal=tuple(one for one in alone if one.household == _FORMAL),

@@ -8,53 +8,42 @@ little is known, a person looks; never is somebody else verified.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
-from bench.labelled import slips
+from bench.labelled import alike, slips
 from bench.labelled.cast import Cast
-from bench.labelled.model import (
-    SAFE,
-    UNPROVEN,
-    VERIFIED,
-    Kind,
-    Labelled,
-    Outcome,
-)
+from bench.labelled.making import DOUBT, claim_of, labelled, named, numbered, pick
+from bench.labelled.model import SAFE, UNPROVEN, VERIFIED, Kind, Labelled, Outcome
 from halyard.names import normalise_name
 from sandbox.pds.people import Person
-from schemas.events import PersonClaim
 
 EACH: Final = 150
 """Claims of a kind."""
 
-T = TypeVar("T")
 Maker = Callable[[random.Random, Cast, int], Labelled]
-_DOUBT: Final = VERIFIED | {Outcome.POTENTIAL}
-
-
-def claim_of(person: Person) -> PersonClaim:
-    """What is true of a person now, as a hospital has it: number, first given name and the rest."""
-    return PersonClaim(
-        nhs_number=person.nhs_number,
-        family=person.family,
-        given=person.given[:1],
-        birth_date=person.birth_date,
-        gender=person.gender,
-        postcode=person.postcode,
-    )
 
 
 def generate(cast: Cast, seed: int, each: int = EACH) -> Iterator[Labelled]:
     """`each` claims of every kind; the same for the same cast and seed."""
+    held = {one.nhs_number: one for one in cast.everybody}
     for kind, make in MAKERS.items():
         rng = random.Random(f"{seed} {kind.name}")
         for at in range(each):
             made = make(rng, cast, at)
             if made.kind is not kind:
                 raise ValueError(f"A maker of {kind.name} made {made.kind.name}; mend it.")
-            yield made
+            yield _in_full(made, held) if kind in _ORDINARY and at % 3 == 2 else made
+
+
+def _in_full(made: Labelled, held: Mapping[str, Person]) -> Labelled:
+    """The same from a sender who states all given names."""
+    further = held[made.person].given[1:] if made.person is not None else ()
+    if not further:
+        return made
+    claim = replace(made.claim, given=(*made.claim.given, *further))
+    return replace(made, claim=claim, variant=named(made.variant, "all given names"))
 
 
 def strangers(cast: Cast, seed: int, each: int = EACH) -> Iterator[Labelled]:
@@ -64,66 +53,28 @@ def strangers(cast: Cast, seed: int, each: int = EACH) -> Iterator[Labelled]:
     rng = random.Random(f"{seed} strangers")
     for at in range(each):
         made = _namesake(rng, cast, at)
-        claim = replace(made.claim, gender=_pick(cast.plain, at + 8).gender)
+        claim = replace(made.claim, gender=pick(cast.plain, at + 8).gender)
         yield replace(made, claim=claim, variant="other place", may=SAFE)
 
 
-def _numbered(
-    labelled: Labelled, at: int, *, otherwise: frozenset[Outcome] = SAFE, every: int = 2
-) -> Labelled:
-    """Of every second (`every`-th) the number is left out, with what may be said then."""
-    if at % every:
-        return replace(labelled, variant=_named(labelled.variant, "number"))
-    return replace(
-        labelled,
-        claim=replace(labelled.claim, nhs_number=None),
-        variant=_named(labelled.variant, "no number"),
-        may=otherwise,
-    )
-
-
-def _named(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
-
-
-def _of(
-    person: Person,
-    kind: Kind,
-    may: frozenset[Outcome],
-    *,
-    variant: str = "",
-    **changes: object,
-) -> Labelled:
-    claim = replace(claim_of(person), **changes)  # type: ignore[arg-type]  # fields by name
-    hidden = person.postcode if person.restricted and claim.postcode != person.postcode else None
-    if may == VERIFIED and len(normalise_name(" ".join(claim.given))) < 2:
-        may = SAFE  # an initial is hardly a name
-    return Labelled(claim, kind, variant, person.nhs_number, may, person.restricted, hidden=hidden)
-
-
-def _pick(of: Sequence[T], at: int) -> T:
-    # One after the other: a kind uses as many people as there are
-    return of[at * 7919 % len(of)]
-
-
 def _clean(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    return _numbered(_of(_pick(cast.plain, at), Kind.CLEAN, VERIFIED), at)
+    return numbered(labelled(pick(cast.plain, at), Kind.CLEAN, VERIFIED), at)
 
 
 def _letters(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.lettered, at)
+    person = pick(cast.lettered, at)
     family, given = slips.restyle(rng, person.family), slips.restyle(rng, person.given[0])
-    return _numbered(_of(person, Kind.LETTERS, VERIFIED, family=family, given=(given,)), at)
+    return numbered(labelled(person, Kind.LETTERS, VERIFIED, family=family, given=(given,)), at)
 
 
 def _missing(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 1)
+    person = pick(cast.plain, at + 1)
     left = ({"postcode": None}, {"gender": None}, {"postcode": None, "gender": None})[at // 2 % 3]
-    return _numbered(_of(person, Kind.MISSING, VERIFIED, variant=" + ".join(left), **left), at)
+    return numbered(labelled(person, Kind.MISSING, VERIFIED, variant=" + ".join(left), **left), at)
 
 
 def _typo(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 2)
+    person = pick(cast.plain, at + 2)
     in_family = at // 2 % 2 == 0
     name = person.family if in_family else person.given[0]
     if len(name) < 3:
@@ -131,124 +82,128 @@ def _typo(rng: random.Random, cast: Cast, at: int) -> Labelled:
     typed, _ = slips.mistype(rng, name)
     change: dict[str, object] = {"family": typed} if in_family else {"given": (typed,)}
     where = "family" if in_family else "given"
-    return _numbered(_of(person, Kind.TYPO, SAFE, variant=where, **change), at)
+    return numbered(labelled(person, Kind.TYPO, SAFE, variant=where, **change), at)
 
 
 def _digits(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 3)
+    person = pick(cast.plain, at + 3)
     if at % 3 == 0:
         number, variant = slips.other_number(rng, person.nhs_number), "valid, nobody's"
         if any(one.nhs_number == number for one in cast.everybody):
             return _digits(rng, cast, at + 3)
     elif at % 3 == 1:
-        number, variant = _pick(cast.plain, at + 500).nhs_number, "somebody else's"
+        number, variant = pick(cast.plain, at + 500).nhs_number, "somebody else's"
     else:
         number, variant = slips.mistype_number(rng, person.nhs_number), "check digit wrong"
-    return _of(person, Kind.DIGITS, SAFE, variant=variant, nhs_number=number)
+    return labelled(person, Kind.DIGITS, SAFE, variant=variant, nhs_number=number)
 
 
 def _nickname(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.formal, at)
+    person = pick(cast.formal, at)
     told = "known to PDS" if person.former_names else ""
     given = (slips.NICKNAMES[person.given[0]],)
-    return _numbered(_of(person, Kind.NICKNAME, SAFE, variant=told, given=given), at)
+    return numbered(labelled(person, Kind.NICKNAME, SAFE, variant=told, given=given), at)
 
 
 def _swapped(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 4)
+    person = pick(cast.plain, at + 4)
     month, day = person.birth_date[5:7], person.birth_date[8:]
     if day > "12" or day == month:
         return _swapped(rng, cast, at + 1_000)
     typed = slips.swap_day_and_month(person.birth_date)
-    made = _of(person, Kind.SWAPPED, UNPROVEN, birth_date=typed)
-    return _numbered(made, at, otherwise=UNPROVEN)
+    made = labelled(person, Kind.SWAPPED, UNPROVEN, birth_date=typed)
+    return numbered(made, at, otherwise=UNPROVEN)
 
 
 def _old_family(rng: random.Random, cast: Cast, at: int) -> Labelled:
     if at // 2 % 2:
-        person = _pick(cast.renamed, at)
+        person = pick(cast.renamed, at)
         old = next(former.family for former in person.former_names if former.family)
-        return _numbered(
-            _of(person, Kind.OLD_FAMILY, VERIFIED, variant="known to PDS", family=old), at
+        return numbered(
+            labelled(person, Kind.OLD_FAMILY, VERIFIED, variant="known to PDS", family=old), at
         )
-    person = _pick(cast.plain, at + 5)
-    old = _pick(cast.plain, at + 900).family
-    return _numbered(
-        _of(person, Kind.OLD_FAMILY, _DOUBT, variant="not known to PDS", family=old), at
+    person = pick(cast.plain, at + 5)
+    old = pick(cast.plain, at + 900).family
+    return numbered(
+        labelled(person, Kind.OLD_FAMILY, DOUBT, variant="not known to PDS", family=old), at
     )
 
 
 def _moved(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 6)
+    person = pick(cast.plain, at + 6)
     postcode = f"ZZ{rng.randint(30, 60)} {rng.randint(0, 9)}QX"
-    return _numbered(_of(person, Kind.MOVED, VERIFIED, postcode=postcode), at)
+    return numbered(labelled(person, Kind.MOVED, VERIFIED, postcode=postcode), at)
 
 
 def _twin(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    one, other = _pick(cast.twins, at)
-    return _numbered(_of((one, other)[at // 2 % 2], Kind.TWIN, VERIFIED), at)
+    one, other = pick(cast.twins, at)
+    return numbered(labelled((one, other)[at // 2 % 2], Kind.TWIN, VERIFIED), at)
 
 
 def _twin_unnamed(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    one, other = _pick(cast.twins, at + 1)
+    one, other = pick(cast.twins, at + 1)
     given = (rng.choice(slips.PLACEHOLDERS),)
     if at % 3 == 0:
-        return _of(one, Kind.TWIN_UNNAMED, SAFE, variant="own number", given=given)
+        return labelled(one, Kind.TWIN_UNNAMED, SAFE, variant="own number", given=given)
     number = other.nhs_number if at % 3 == 1 else None
     variant = "the other's number" if number else "no number"
     may = UNPROVEN if number else SAFE
-    return _of(one, Kind.TWIN_UNNAMED, may, variant=variant, given=given, nhs_number=number)
+    return labelled(one, Kind.TWIN_UNNAMED, may, variant=variant, given=given, nhs_number=number)
 
 
 def _twin_mixed(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    one, other = _pick(cast.twins, at + 2)
-    return _of(one, Kind.TWIN_MIXED, SAFE, nhs_number=other.nhs_number)
+    one, other = pick(cast.twins, at + 2)
+    return labelled(one, Kind.TWIN_MIXED, SAFE, nhs_number=other.nhs_number)
 
 
 def _newborn(rng: random.Random, cast: Cast, at: int) -> Labelled:
     given = (rng.choice(("Baby", "Baby Girl", "Baby Boy", "Infant", "Newborn")),)
     if at // 2 % 2:
-        baby, _ = _pick(cast.newborns, at)
-        return _numbered(_of(baby, Kind.NEWBORN, _DOUBT, variant="unnamed in PDS", given=given), at)
-    baby = _pick(cast.plain, at + 7)
-    return _numbered(_of(baby, Kind.NEWBORN, _DOUBT, variant="named in PDS", given=given), at)
+        baby, _ = pick(cast.newborns, at)
+        return numbered(
+            labelled(baby, Kind.NEWBORN, DOUBT, variant="unnamed in PDS", given=given), at
+        )
+    baby = pick(cast.plain, at + 7)
+    return numbered(labelled(baby, Kind.NEWBORN, DOUBT, variant="named in PDS", given=given), at)
 
 
 def _mother(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    baby, mother = _pick(cast.newborns, at + 1)
+    baby, mother = pick(cast.newborns, at + 1)
     number = mother.nhs_number
     if at % 2:
-        return _of(baby, Kind.MOTHER, SAFE, variant="Baby", nhs_number=number, given=("Baby",))
+        return labelled(baby, Kind.MOTHER, SAFE, variant="Baby", nhs_number=number, given=("Baby",))
     given = (rng.choice(("Robin", "Ann", "Joan")),)  # called after the mother, perhaps
-    return _of(baby, Kind.MOTHER, SAFE, variant="named", nhs_number=number, given=given)
+    return labelled(baby, Kind.MOTHER, SAFE, variant="named", nhs_number=number, given=given)
 
 
 def _sibling(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    one, other = _pick(cast.siblings, at)
-    return _of(one, Kind.SIBLING, SAFE, nhs_number=other.nhs_number)
+    one, other = pick(cast.siblings, at)
+    return labelled(one, Kind.SIBLING, SAFE, nhs_number=other.nhs_number)
 
 
 def _restricted(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.restricted, at)
+    person = pick(cast.restricted, at)
     told = at // 2 % 3
     postcode = (person.postcode, f"ZZ{rng.randint(61, 90)} 1QX", None)[told]
     variant = ("postcode known", "another postcode", "no postcode")[told]
-    return _numbered(_of(person, Kind.RESTRICTED, VERIFIED, variant=variant, postcode=postcode), at)
+    return numbered(
+        labelled(person, Kind.RESTRICTED, VERIFIED, variant=variant, postcode=postcode), at
+    )
 
 
 def _superseded(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    before, now = _pick(cast.chains, at)
+    before, now = pick(cast.chains, at)
     if at % 3 == 0:
-        made = _of(now, Kind.SUPERSEDED, VERIFIED, variant="details of now")
+        made = labelled(now, Kind.SUPERSEDED, VERIFIED, variant="details of now")
     elif at % 3 == 1:
         said = claim_of(before)
         unnamed = now.given == ("Baby",)  # then nothing is left if the family name changed
-        made = _of(
-            now, Kind.SUPERSEDED, SAFE if unnamed else _DOUBT, variant="details of then",
+        made = labelled(
+            now, Kind.SUPERSEDED, SAFE if unnamed else DOUBT, variant="details of then",
             family=said.family, given=said.given,
         )  # fmt: skip
     else:
-        other = _pick(cast.plain, at + 300)
+        other = pick(cast.plain, at + 300)
         if normalise_name(other.given[0]) == normalise_name(now.given[0]):
             return _superseded(rng, cast, at + 3)
         claim = replace(claim_of(other), nhs_number=before.nhs_number)
@@ -257,7 +212,7 @@ def _superseded(rng: random.Random, cast: Cast, at: int) -> Labelled:
 
 
 def _invalidated(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    now, before = _pick(cast.adopted, at)
+    now, before = pick(cast.adopted, at)
     quarantined = frozenset({Outcome.QUARANTINED})
     old = Labelled(
         claim_of(before), Kind.INVALIDATED, "old number", None, quarantined, never=now.nhs_number
@@ -275,17 +230,17 @@ def _invalidated(rng: random.Random, cast: Cast, at: int) -> Labelled:
 
 
 def _adopted(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    now, _ = _pick(cast.adopted, at + 1)
-    return _numbered(_of(now, Kind.ADOPTED, VERIFIED), at)
+    now, _ = pick(cast.adopted, at + 1)
+    return numbered(labelled(now, Kind.ADOPTED, VERIFIED), at)
 
 
 def _same_name(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    pair = _pick(cast.same_name, at)
-    return _numbered(_of(pair[at // 2 % 2], Kind.SAME_NAME, VERIFIED), at)
+    pair = pick(cast.same_name, at)
+    return numbered(labelled(pair[at // 2 % 2], Kind.SAME_NAME, VERIFIED), at)
 
 
 def _namesake(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 8)
+    person = pick(cast.plain, at + 8)
     claim = replace(
         claim_of(person),
         nhs_number=None,
@@ -296,13 +251,13 @@ def _namesake(rng: random.Random, cast: Cast, at: int) -> Labelled:
 
 
 def _border(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.plain, at + 9)
+    person = pick(cast.plain, at + 9)
     number = slips.border_number(rng, scottish=at % 2 == 0)
     if at // 2 % 2:
-        return _of(person, Kind.BORDER, SAFE, variant="lives in England now", nhs_number=number)
-    claim = replace(
-        claim_of(person), nhs_number=number, family=_pick(cast.plain, at + 1_700).family
-    )
+        return labelled(
+            person, Kind.BORDER, SAFE, variant="lives in England now", nhs_number=number
+        )
+    claim = replace(claim_of(person), nhs_number=number, family=pick(cast.plain, at + 1_700).family)
     if any(
         (claim.family, claim.birth_date) == (one.family, one.birth_date) for one in cast.everybody
     ):
@@ -311,10 +266,10 @@ def _border(rng: random.Random, cast: Cast, at: int) -> Labelled:
 
 
 def _thin(rng: random.Random, cast: Cast, at: int) -> Labelled:
-    person = _pick(cast.thin, at)
+    person = pick(cast.thin, at)
     birth_date = f"{person.birth_date}-01-01"[:10] if person.birth_date else None
     gender = person.gender if person.gender in ("male", "female") else rng.choice(("female",))
-    return _numbered(_of(person, Kind.THIN, SAFE, birth_date=birth_date, gender=gender), at)
+    return numbered(labelled(person, Kind.THIN, SAFE, birth_date=birth_date, gender=gender), at)
 
 
 MAKERS: Final[dict[Kind, Maker]] = {
@@ -341,4 +296,11 @@ MAKERS: Final[dict[Kind, Maker]] = {
     Kind.NAMESAKE: _namesake,
     Kind.BORDER: _border,
     Kind.THIN: _thin,
+    **alike.MAKERS,
 }
+_ORDINARY: Final = frozenset(
+    {Kind.CLEAN, Kind.LETTERS, Kind.MISSING, Kind.TYPO, Kind.DIGITS, Kind.NICKNAME, Kind.SWAPPED}
+    | {Kind.OLD_FAMILY, Kind.MOVED, Kind.TWIN, Kind.TWIN_MIXED, Kind.SIBLING, Kind.RESTRICTED}
+    | {Kind.ADOPTED, Kind.SAME_NAME, Kind.BORDER, Kind.THIN}
+)
+"""Kinds of which a third have all given names; the rest have the first, as most messages do."""

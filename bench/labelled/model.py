@@ -24,6 +24,11 @@ class Kind(StrEnum):
     TWIN = "twin, own names"
     TWIN_UNNAMED = "twin, placeholder name"
     TWIN_MIXED = "twin, the other's number"
+    TWIN_ALIKE = "twins of one first name, or whose names begin alike"
+    TWIN_UNTOLD = "such twins, no order of birth in PDS"
+    TWIN_UNGENDERED = "such twins, gender missing"
+    TWIN_NUMBERED = "twins, numbered or glued placeholder"
+    TWIN_ALONE = "twin whom PDS does not know, the other it does"
     NEWBORN = "newborn"
     MOTHER = "newborn, mother's number"
     SIBLING = "sibling's number"
@@ -33,6 +38,8 @@ class Kind(StrEnum):
     ADOPTED = "adopted, new details"
     SAME_NAME = "two of one name and birth date"
     NAMESAKE = "namesake whom PDS does not know"
+    NEW_YEAR = "born on 1 January"
+    NEW_YEAR_NAMESAKE = "born on 1 January, namesake whom PDS does not know"
     BORDER = "Scottish or Northern Irish number"
     THIN = "record with gaps"
 
@@ -62,7 +69,9 @@ class Labelled:
     `person`: the number under which PDS holds, now, whom the claim is about; None if PDS does not
     know them, or nobody may be named. `may`: what a right hub may say. `never`: whom it must not
     name even as a potential match: who an adopted child is now. `hidden`: a restricted person's
-    postcode, if the claim does not state it; it must appear nowhere.
+    postcode, if the claim does not state it; it must appear nowhere. `counted`: whether it is of
+    the recall; not where the claim names nobody, or names another's number, and only a person can
+    find out whose it is. `resembles`: the number of who it is most easily taken for.
     """
 
     claim: PersonClaim = field(repr=False)
@@ -73,3 +82,5 @@ class Labelled:
     restricted: bool = False
     never: str | None = field(default=None, repr=False)
     hidden: str | None = field(default=None, repr=False)
+    counted: bool = True
+    resembles: str | None = field(default=None, repr=False)

@@ -46,7 +46,9 @@ def recall(results: Iterable[Result]) -> Recall:
     able = [
         one
         for one in results
-        if one.labelled.person is not None and Outcome.VERIFIED in one.labelled.may
+        if one.labelled.person is not None
+        and one.labelled.counted
+        and Outcome.VERIFIED in one.labelled.may
     ]
     return Recall(
         len(able),
@@ -81,16 +83,27 @@ def rows(results: Sequence[Result]) -> dict[str, list[Result]]:
     return made
 
 
-def render(
-    results: Sequence[Result], strangers: Sequence[Result], where: Setting, people: int
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What nobody can decide, and is not of the set: `strangers` of PDS, `unmarked` twins."""
+
+    strangers: Sequence[Result]
+    unmarked: Sequence[Result]
+
+
+def taken(results: Iterable[Result]) -> int:
+    """How many are verified as another by the hub."""
+    return sum(one.outcome is Outcome.WRONG for one in results)
+
+
+def render(results: Sequence[Result], beside: Beside, where: Setting, people: int) -> str:
     """Everything as Markdown."""
     mistaken = wrong(results)
     leaks = sum(one.leak for one in results)
     linked = sum(one.linked for one in results)
     beyond = sum(not one.allowed for one in results)
     others = sum(one.other for one in results)
-    made, taken = calls(results), sum(one.outcome is Outcome.WRONG for one in strangers)
+    made, unmarked = calls(results), Counter(one.labelled.variant for one in beside.unmarked)
     parts = [
         where.text(),
         (
@@ -112,9 +125,19 @@ def render(
             f"search {made['by search']:.2f} ({made['most of a search']:.0f} at most)."
         ),
         (
-            f"Not in the set: {len(strangers)} claims without a number of people whom PDS does not "
-            "know, with the whole name, birth date and gender of somebody whom it does, at "
-            f"another postcode. {taken} of them are verified as that person."
+            f"Not in the set: {len(beside.strangers)} claims without a number of people whom PDS "
+            "does not know, with the whole name, birth date and gender of somebody whom it does, "
+            f"at another postcode. {taken(beside.strangers)} of them are verified as that person."
+        ),
+        (
+            "Nor: twins with each other's number of whom neither the claim nor PDS says that they "
+            "are twins. Verified as the other one: "
+            + "; ".join(
+                f"{taken(one for one in beside.unmarked if one.labelled.variant == variant)} of "
+                f"{count} ({variant})"
+                for variant, count in sorted(unmarked.items())
+            )
+            + "."
         ),
         "Which rule decided:",
         rules(results),

@@ -13,7 +13,7 @@ from connectors.fhir.times import iso_date
 from connectors.fhir.view import Json, codings, extension, obj, objs, text, texts
 from connectors.hl7v2.persons import bounded
 from connectors.identifiers import Scheme, kept, made
-from connectors.persons import shared_local_id, usable_number
+from connectors.persons import birth_order, shared_local_id, usable_number
 from schemas.events import Identifier, NhsNumberStatus, PersonClaim
 
 NHS_NUMBER_SYSTEMS: Final = frozenset(
@@ -117,6 +117,8 @@ def person_claim(patient: Json, marks: list[str]) -> tuple[PersonClaim, Identifi
     birth_date = iso_date(birth_text) if birth_text else None
     if birth_date is None:
         marks.append("birth-date-invalid" if birth_text else "birth-date-missing")
+    order = birth_order(patient.get("multipleBirthInteger"))
+    several = True if order else patient.get("multipleBirthBoolean")
     gender = text(patient, "gender")
     if gender and gender not in _GENDERS:
         marks.append("gender-unknown-code")
@@ -131,6 +133,8 @@ def person_claim(patient: Json, marks: list[str]) -> tuple[PersonClaim, Identifi
         local_id=bounded(found.local_id or "", "Patient.identifier", marks),
         other_numbers=others[:_MAX_OTHERS],
         identifiers=kept(found.others, beside=found.local_id),
+        multiple_birth=several if isinstance(several, bool) else None,
+        birth_order=order,
     )
     return claim, found
 

@@ -76,6 +76,9 @@ HUB_RULES: Final = {
     "birth-date-missing": Rule(_WARNING, HUB, "No birth date: the person cannot be traced."),
     "birth-date-invalid": Rule(_WARNING, HUB, "There is no such day; the person is not traced."),
     "gender-unknown-code": Rule(_WARNING, HUB, "PID-8 is 1, 2, 9, 0 (or M, F, O, U)."),
+    "multiple-birth-invalid": Rule(
+        _WARNING, HUB, "PID-24 is Y or N, PID-25 a number from 1 to 9; it is left out."
+    ),
     "patient-class-unknown": Rule(
         _WARNING, HUB, "PV1-2 is no code of table 0004; the arrival rule may not know it."
     ),
@@ -125,6 +128,7 @@ _PLACES: Final = {
     "birth-date-missing": "PID-7",
     "birth-date-invalid": "PID-7",
     "gender-unknown-code": "PID-8",
+    "multiple-birth-invalid": "PID-24",
     "patient-class-unknown": "PV1-2",
     "identity-unknown": "PID-31",
     "mother-number-invalid": "PID-21",

@@ -12,11 +12,13 @@ from connectors.hl7v2.er7 import Message, Segment, part
 from connectors.hl7v2.identifiers import MAX_REPETITIONS, LocalId, beside, identifiers
 from connectors.hl7v2.times import iso_date
 from connectors.identifiers import kept
+from connectors.persons import birth_order
 from schemas.events import NhsNumberStatus, PersonClaim
 
 YES: Final = frozenset({"Y", "YES", "1", "T", "TRUE"})
 """How senders write the yes of table 0136."""
 
+_NO: Final = frozenset({"N", "NO", "0", "F", "FALSE"})
 _MAX_NAMES: Final = 8
 _MAX_OTHERS: Final = 4
 _MAX_TEXT: Final = 250
@@ -78,6 +80,7 @@ def person_claim(
     gender = _GENDERS.get(gender_text)
     if gender_text and gender is None:
         marks.append("gender-unknown-code")
+    several, order = _birth(pid, marks)
     claim = PersonClaim(
         nhs_number=bounded(number or "", "PID-3", marks, 40),
         nhs_number_status=_status(message, pid, marks),
@@ -95,6 +98,8 @@ def person_claim(
         identifiers=kept(
             () if lone else beside(found, message, pid), beside=local.value if local else None
         ),
+        multiple_birth=several,
+        birth_order=order,
     )
     return claim, local
 
@@ -111,6 +116,18 @@ def _who(
     if birth_date is None:
         marks.append("birth-date-invalid" if birth_text else "birth-date-missing")
     return family, given, birth_date
+
+
+def _birth(pid: Segment, marks: list[str]) -> tuple[bool | None, int | None]:
+    """Whether the person is one of several (PID-24), and the order of birth (PID-25)."""
+    if not pid.field(24) and not pid.field(25):
+        return None, None
+    told, text = pid.text(24, 1).strip().upper(), pid.text(25, 1).strip()
+    several = True if told in YES else False if told in _NO else None
+    number = int(text) if len(text) == 1 and text in "123456789" else None
+    if (told and several is None) or (text and number is None):
+        marks.append("multiple-birth-invalid")
+    return several, birth_order(number)
 
 
 def _status(message: Message, pid: Segment, marks: list[str]) -> NhsNumberStatus:

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import httpx
 
+from connectors.pds.bodies import read_plain
 from connectors.pds.outcomes import (
     Bug,
     GetOutcome,
@@ -39,6 +40,10 @@ from halyard.nhs_number import NumberProfile, parse
 
 # PDS records are a few kilobytes; more is not PDS
 _LARGEST_ANSWER: Final = 1_000_000
+
+# What such an answer means its status says alone, whoever gives it: a gateway's page under an id of
+# its own, or packed, is no less an outage
+_SAYS_NOTHING: Final = frozenset({401, 408, 429})
 
 # What PDS says of a search without parameters
 _REFUSES_NOTHING: Final = frozenset(
@@ -60,11 +65,11 @@ class PdsClient:
     """A connection pool to one PDS. Use as an async context manager, or call `aclose`.
 
     `tokens` gives access tokens and belongs to the caller; `token` is a fixed one, for practice.
-    `end_user_organisation` is the ODS code for whom the hub asks. `timeout_seconds` bounds a whole
-    call. `profile` says which numbers may be asked about. `today` decides which name is in use.
-    `spend` is awaited before a call is repeated, because it costs the ration another one; False
-    leaves it. Raises `ConfigurationError` for an address that is unusable, for one that is not
-    https or a fixed token in production.
+    `end_user_organisation` is the ODS code for whom the hub asks. `timeout_seconds` bounds a call;
+    twice that bounds it with its token and its repetition. `profile` says which numbers may be
+    asked about. `today` decides which name is in use. `spend` is awaited before a call is repeated,
+    because it costs the ration another one; False leaves it. Raises `ConfigurationError` for an
+    address that is unusable, for one that is not https or a fixed token in production.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class PdsClient:
         self._today = today
         headers = {
             "Accept": "application/fhir+json",
+            "Accept-Encoding": "identity",  # a packed answer has no size before it is unpacked
             "NHSD-End-User-Organisation-ODS": end_user_organisation,
         }
         self._fixed = None if token is None else f"Bearer {token}"
@@ -160,7 +166,8 @@ class PdsClient:
         self, request_id: UUID
     ) -> Unavailable | RateLimited | TokenRefused | Bug | None:
         """Whether PDS answers and takes the token, without a question about anybody: a search for
-        nothing, which it refuses for what is missing. None if it does. Costs a call of the ration.
+        nothing, which it refuses for what is missing. None if it does. PDS counts it as a call;
+        whether a token of the ration is taken for it is the caller's.
         """
 
         def read(answer: _Answer) -> SearchOutcome:
@@ -181,7 +188,23 @@ class PdsClient:
         request_id: UUID,
         read: Callable[[_Answer], _Outcome],
     ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
-        """One call; a second one if its token was refused and there is another."""
+        """One call; a second one if its token was refused and there is another. Ends in twice the
+        time-out, so that a lease of three outlasts it.
+        """
+        try:
+            async with asyncio.timeout(2 * self._timeout):
+                return await self._tried(operation, path, parameters, request_id, read)
+        except TimeoutError:
+            return Unavailable("pds.unavailable.timeout")
+
+    async def _tried(
+        self,
+        operation: str,
+        path: str,
+        parameters: tuple[tuple[str, str], ...],
+        request_id: UUID,
+        read: Callable[[_Answer], _Outcome],
+    ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
         bearer = None if self._tokens is None else await self._tokens.bearer()
         if isinstance(bearer, Unavailable | TokenRefused):
             return bearer
@@ -238,23 +261,23 @@ class PdsClient:
                     headers=headers,
                 ) as response,
             ):
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _LARGEST_ANSWER:
-                        return Bug("pds.bug.answer_too_large", response.status_code)
+                content = await read_plain(response, at_most=_LARGEST_ANSWER)
         except (TimeoutError, httpx.TimeoutException):
             return Unavailable("pds.unavailable.timeout")
         except httpx.TransportError:
             return Unavailable("pds.unavailable.connection")
-        except httpx.DecodingError:
-            return Bug("pds.bug.unreadable_answer")
+        status = response.status_code
+        by_status = status >= 500 or status in _SAYS_NOTHING
         mirrored = response.headers.get("X-Request-ID", str(request_id))
         if mirrored.casefold() != str(request_id):
-            return Bug("pds.bug.answer_to_another_request", response.status_code)
+            if not by_status:
+                return Bug("pds.bug.answer_to_another_request", status)
+            content = b""  # another's words
+        if content is None and not by_status:
+            return Bug("pds.bug.answer_too_large", status)
         return _Answer(
-            response.status_code,
-            _decode(bytes(content)),
+            status,
+            _decode(content or b""),
             RateLimited(_seconds(response.headers.get("Retry-After"))),
         )
 

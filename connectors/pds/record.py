@@ -42,6 +42,10 @@ def read_record(resource: Mapping[str, Any], *, today: date) -> PdsRecord | Bug:
     identifiers = {text for each in _objects(resource, "identifier") if (text := _nhs(each))}
     if identifiers and number not in identifiers:
         return Bug("pds.bug.identifier_differs_from_id")
+    try:
+        valid = is_valid_fhir(resource)
+    except RecursionError:  # the JSON parser takes what is nested deeper than the models can
+        return Bug("pds.bug.nested_too_deeply")
     restricted = _is_restricted(resource)
     current, others = _names(resource, today)
     meta = resource.get("meta")
@@ -58,12 +62,14 @@ def read_record(resource: Mapping[str, Any], *, today: date) -> PdsRecord | Bug:
         deceased=_is_deceased(resource),
         birth_order=_birth_order(resource),
         version_id=_text(meta.get("versionId")) if isinstance(meta, dict) else None,
-        warnings=() if is_valid_fhir(resource) else ("pds.warning.fhir_invalid",),
+        warnings=() if valid else ("pds.warning.fhir_invalid",),
     )
 
 
 def is_valid_fhir(resource: Mapping[str, Any]) -> bool:
-    """True if the resource is a FHIR R4B Patient."""
+    """True if the resource is a FHIR R4B Patient. Raises `RecursionError` for one that is nested
+    without end.
+    """
     # Imported late: the models cost half a second, which only a process that asks PDS should pay
     from fhir.resources.R4B.patient import Patient
 

@@ -17,6 +17,7 @@ from datetime import date, timedelta
 from typing import Final
 from uuid import UUID, uuid5
 
+from connectors.pds.agreement import Agreement
 from connectors.pds.client import PdsClient, SearchQuery
 from connectors.pds.comparison import (
     DEFAULT_THRESHOLDS,
@@ -26,7 +27,7 @@ from connectors.pds.comparison import (
     Verdict,
     compare_search,
 )
-from connectors.pds.fields import Agreement, known_gender
+from connectors.pds.fields import known_gender
 from connectors.pds.outcomes import (
     Bug,
     Found,

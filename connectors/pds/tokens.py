@@ -23,6 +23,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import RSAKey
 
+from connectors.pds.bodies import read_plain
 from connectors.pds.outcomes import TokenRefused, Unavailable
 from connectors.pds.quiet import silence_http_logs
 from halyard import metrics
@@ -213,19 +214,15 @@ class Tokens:
                     "POST",
                     self._application.token_url,
                     data=form,
-                    headers={"Accept": "application/json"},
+                    headers={"Accept": "application/json", "Accept-Encoding": "identity"},
                 ) as response,
             ):
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _LARGEST_ANSWER:
-                        return Unavailable("pds.token.unreadable_answer")
+                content = await read_plain(response, at_most=_LARGEST_ANSWER)
         except (TimeoutError, httpx.TimeoutException):
             return Unavailable("pds.token.unavailable.timeout")
-        except (httpx.TransportError, httpx.DecodingError):
+        except httpx.TransportError:
             return Unavailable("pds.token.unavailable.connection")
-        return read_answer(response.status_code, _decode(bytes(content)), asked_at=asked_at)
+        return read_answer(response.status_code, _decode(content or b""), asked_at=asked_at)
 
     def _assertion(self) -> str:
         """The JWT: good once, for one address, for `ASSERTION_SECONDS`."""

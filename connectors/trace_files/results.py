@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-HEADER: Final = ("line", "local_id", "outcome", "rule", "nhs_number", "column")
+HEADER: Final = ("line", "local_id", "outcome", "rule", "nhs_number", "column", "number_rule")
 GO_LIVE: Final = 0.95
 """The share of an authority's children in scope that must be matched before it goes live with
 CP-IS."""
@@ -21,7 +21,9 @@ _FORMULA: Final = ("=", "+", "-", "@")
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """What became of a line; `column`: of a refused one."""
+    """What became of a line; `column`: of a refused one; `number_rule`: why what was sent as an
+    NHS number is none.
+    """
 
     line: int
     outcome: str
@@ -29,6 +31,7 @@ class ResultLine:
     local_id: str | None = field(default=None, repr=False)
     nhs_number: str | None = field(default=None, repr=False)
     column: str | None = None
+    number_rule: str | None = None
 
 
 def header() -> bytes:
@@ -48,6 +51,7 @@ def rows(lines: Iterable[ResultLine]) -> bytes:
             one.rule or "",
             one.nhs_number or "",
             one.column or "",
+            one.number_rule or "",
         )
         for one in lines
     )

@@ -23,7 +23,7 @@ from halyard.cli.doctor_pds import pds
 from halyard.cli.doctor_proof import Result, guardians, policy_versions, sealer
 from halyard.cli.output import Exit, Json, line, print_json
 from halyard.cli.policy import SOON
-from halyard.cli.running import running_system
+from halyard.cli.running import not_running, running_system
 from halyard.cli.topics import wanted_topics
 from halyard.clock import system_clock
 from halyard.embedded.errors import JavaMissing
@@ -55,16 +55,12 @@ def doctor(json: Json = False) -> None:
     """Check settings, files, Kafka and PostgreSQL, and say what to mend."""
     running_system(load_settings().data_dir)
     settings = load_settings()
+    stopped = not_running()
     findings = [
         _run(name, check, settings)
         for name, check in (
-            ("programs", _programs),
-            ("disk", _disk),
-            ("secrets", _secrets),
-            ("keys", _keys),
-            ("directory", _directory),
-            ("access", _access),
-            ("policies", _policies),
+            *(("programs", _programs), ("disk", _disk), ("secrets", _secrets), ("keys", _keys)),
+            *(("directory", _directory), ("access", _access), ("policies", _policies)),
             ("guardians", guardians),
             ("hl7v2", _hl7v2),
             ("pds", pds),
@@ -82,7 +78,10 @@ def doctor(json: Json = False) -> None:
             ("retention", _retention),
             ("ncmd", _ncmd),
         )
+        if stopped is None or name in ("programs", "disk")
     ]
+    if stopped is not None:
+        findings.append(Finding("hub", "failed", stopped.message))
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:

@@ -34,7 +34,11 @@ Found = tuple[Result, str]
 
 
 def pds(settings: Settings) -> Found:
-    """That an access token can be had, and that PDS takes it; nobody is asked about."""
+    """That an access token can be had, and that PDS takes it; nobody is asked about.
+
+    Its call and its request for a token are outside the ration, which the tracers share in the
+    database: doctor tells of PDS also where that is away.
+    """
     if not settings.pds.signs and settings.pds.token is None:
         found: Result = "failed" if settings.profile is Profile.PRODUCTION else "warning"
         return found, (

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from halyard.cli import lazy
+from halyard.cli import lazy, running
 from halyard.cli.output import Exit
-from halyard.errors import ConfigurationError, HalyardError, PermanentError, TransientError
+from halyard.errors import ConfigurationError, HalyardError, TransientError
 
 _COMMANDS: Final = {
     "topics": "halyard.cli.acls:app",
@@ -90,19 +90,21 @@ def _main(
 
 def main() -> None:
     """Run the command; an error is a sentence on standard error and an exit code."""
+    running.quiet_driver()
     try:
         app()
-    except ConfigurationError as error:
-        _fail(error, Exit.CONFIGURATION)
-    except TransientError as error:
-        _fail(error, Exit.UNAVAILABLE)
-    except (PermanentError, HalyardError) as error:
-        _fail(error, Exit.FAILED)
+    except HalyardError as error:
+        _fail(running.explained(error))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _fail(error: HalyardError, code: Exit) -> None:
+def _fail(error: HalyardError) -> None:
+    code = Exit.FAILED
+    if isinstance(error, ConfigurationError):
+        code = Exit.CONFIGURATION
+    elif isinstance(error, TransientError):
+        code = Exit.UNAVAILABLE
     sys.stderr.write(f"halyard: {error.message}\n")
     sys.exit(int(code))
 

@@ -167,12 +167,16 @@ def pds(
             "--organisation-required", help="Refuse calls without NHSD-End-User-Organisation-ODS."
         ),
     ] = False,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Forget who was posted or changed in earlier runs."),
+    ] = False,
 ) -> None:
     """A practice Personal Demographics Service with invented people.
 
-    Needs no hub, database or Kafka. Prints one JSON line with base_url and token_url when it
-    answers. Without credentials among its options and the hub's own settings it takes the token
-    "practice-token".
+    Needs no hub, database or Kafka. Keeps who is posted to it, and changes, in the data directory.
+    Prints one JSON line with base_url and token_url when it answers. Without credentials among its
+    options and the hub's own settings it takes the token "practice-token".
     """
     from sandbox.pds.faults import Faults
     from sandbox.pds.process import Options
@@ -191,6 +195,7 @@ def pds(
         key_id=key_id,
         token_seconds=token_seconds,
         organisation_required=organisation_required,
+        forget=forget,
         faults=Faults(
             latency_ms=latency_ms, latency_jitter_ms=latency_jitter_ms, error_rate=error_rate
         ),

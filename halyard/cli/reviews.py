@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from flag_service.releasing import Outcome, Reviewer, Word, decide
+from flag_service.actors import Actor
+from flag_service.releasing import Outcome, Word, decide
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
-from halyard.cli.stated import By, For, both, decider, stated
+from halyard.cli.stated import By, For, Why, both, decider
 from halyard.cli.who import me
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
@@ -48,12 +49,6 @@ _COLUMNS = (
 )
 
 Item = Annotated[str, typer.Argument(help="Id, as `halyard reviews disclosures list` shows it.")]
-Why = Annotated[
-    str,
-    typer.Option(
-        "--reason", help="Why; kept in the audit chain. No personal data.", callback=stated
-    ),
-]
 
 
 @disclosures.command("list")
@@ -154,9 +149,8 @@ async def _decided(
         detail = [("decided_at", "command-line")]
         if whose != HUB:
             detail.append(("entered_by", HUB))
-        reviewer = Reviewer(
+        actor = Actor(
             subject=desk.actor,
-            reason=reason,
             organisation=whose,
             name=decider(
                 whose,
@@ -169,4 +163,4 @@ async def _decided(
             detail=tuple(detail),
             entered=True,
         )
-        return await decide(connection, item_id, word, reviewer, desk, system_clock())
+        return await decide(connection, item_id, word, actor, desk, system_clock(), reason=reason)

@@ -37,6 +37,14 @@ Name = Annotated[
 ]
 """`--by` of a command that nobody gives without saying who they are; its default is ""."""
 
+Why = Annotated[
+    str,
+    typer.Option(
+        "--reason", help="Why; kept in the audit chain. No personal data.", callback=stated
+    ),
+]
+"""`--reason` of a decision."""
+
 By = Annotated[
     str | None,
     typer.Option(help="Needed. Whose decision it is: a name, kept and shown.", callback=stated),

@@ -46,6 +46,7 @@ _COLUMNS = (
     "organisation",
     "state",
     "made_at",
+    "by",
     "lines",
     "refused",
     "answered",
@@ -313,6 +314,7 @@ def _row(batch: Batch, mine: Tracing) -> dict[str, Any]:
     return {
         **face.view(batch, mine),
         "organisation": batch.organisation,
+        "by": batch.made_by_name or batch.made_by,
         "matched": sum(batch.counts.get(name, 0) for name in MATCHED),
     }
 

@@ -10,22 +10,25 @@ import asyncio
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 from flag_service import worklist_actions, worklist_views
-from flag_service.worklist_actions import FIELDS, QUESTIONS, REJECTIONS, Actor, Done, Wanted, codes
+from flag_service.actors import Actor
+from flag_service.worklist_actions import FIELDS, QUESTIONS, REJECTIONS, Done, Wanted, codes
 from flag_service.worklist_words import words
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
-from halyard.cli.stated import decider, stated
+from halyard.cli.stated import By, For, Why, both, decider
 from halyard.cli.who import in_directory, me
 from halyard.clock import system_clock
 from halyard.errors import PermanentError
 from halyard.nhs_number import profile_for
 from halyard.postgres import Connection, make_pool, transaction
 from halyard.privacy import load_keys
+from halyard.problems import HttpProblem
 from halyard.settings import Settings, load_settings
 from policies.desk import Desk
 from policies.model import load_policies
@@ -38,6 +41,9 @@ from stores.resolutions import Resolution
 app = typer.Typer(help="Records that match nobody yet.", no_args_is_help=True)
 
 T = TypeVar("T")
+
+_PLACES: Final = {"body.nhs_number": "NHS number", "body.despite": "--despite"}
+"""What the face's places are called here."""
 
 WAIT_SECONDS: Final = 20.0
 _COLUMNS: Final = (
@@ -53,24 +59,6 @@ _COLUMNS: Final = (
 )
 
 Entry = Annotated[str, typer.Argument(help="Id, as `halyard worklist list` shows it.")]
-Why = Annotated[
-    str,
-    typer.Option(
-        "--reason", help="Why; kept in the audit chain. No personal data.", callback=stated
-    ),
-]
-By = Annotated[
-    str | None,
-    typer.Option(help="Needed. Whose decision it is: a name, kept and shown.", callback=stated),
-]
-For = Annotated[
-    str | None,
-    typer.Option(
-        "--for",
-        help="Needed. The organisation whose entry it is, and one of whose people decided.",
-        callback=stated,
-    ),
-]
 
 
 @app.command("list")
@@ -284,6 +272,7 @@ async def _acting(
     for_: str | None,
     act: Callable[[Connection, Actor, Desk], Awaitable[Done]],
 ) -> Done:
+    both(by, for_)
     desk = Desk(
         load_policies(settings.policies.directory),
         load_directory(settings.directory_file),
@@ -308,10 +297,25 @@ async def _acting(
             organisation=entry.organisation,
             name=name,
             detail=(("decided_at", "command-line"), ("entered_by", HUB)),
+            entered=True,
         )
         return await act(connection, actor, desk)
 
-    return await _with(settings, acting)
+    try:
+        return await _with(settings, acting)
+    except HttpProblem as problem:
+        raise _said(problem) from None
+
+
+def _said(problem: HttpProblem) -> Exception:
+    """What the face answers with members of their own, as one sentence: rule, place, who and when;
+    what was said wrongly is wrong usage.
+    """
+    beside = [f"{name}: {value}" for name, value in problem.extras.items() if value is not None]
+    text = f"{problem.message} ({'; '.join([f'rule {problem.rule}', *beside])})"
+    if problem.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return typer.BadParameter(f"{_PLACES.get(problem.place, problem.place)}: {text}")
+    return PermanentError(text)
 
 
 async def _with(settings: Settings, act: Callable[[Connection], Awaitable[T]]) -> T:

@@ -1,4 +1,6 @@
-"""``python -m sandbox.pds``: the practice PDS, small; ``halyard sandbox pds`` has every option."""
+"""``python -m sandbox.pds``: the practice PDS, small; ``halyard sandbox pds`` has every option, and
+keeps whom it was told of.
+"""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from halyard.errors import ConfigurationError
 from sandbox.pds import bodies
 from sandbox.pds.changes import BadChange
 from sandbox.pds.faults import read_faults
+from sandbox.pds.kept import Kept, NotKept, TooManyKept
 from sandbox.pds.people import Person, person_from
 from sandbox.pds.practice import BASE_PATH, TOKEN_PATH, PracticePds, base_of, plain, problem
 from sandbox.pds.settings import PdsSandboxSettings
@@ -34,13 +35,20 @@ def create_app(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     monotonic: Callable[[], float] = time.monotonic,
     new_id: Callable[[], str] = lambda: str(uuid4()),
+    kept: Kept | None = None,
 ) -> FastAPI:
-    """The application; `app.state.pds` is its `PracticePds`.
+    """The application; `app.state.pds` is its `PracticePds`. `kept`: the file of what is put into
+    it while it runs; those in it replace `people` of their number. Without, a restart forgets it.
 
     Raises `ConfigurationError` if two people share a number.
     """
     pds = PracticePds(
-        people, settings or PdsSandboxSettings(), now=now, monotonic=monotonic, new_id=new_id
+        people,
+        settings or PdsSandboxSettings(),
+        now=now,
+        monotonic=monotonic,
+        new_id=new_id,
+        kept=kept,
     )
     app = FastAPI(title="Practice PDS", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.pds = pds
@@ -76,6 +84,8 @@ def create_app(
             event = pds.change(await _json(request), base_of(request))
         except BadChange as error:
             return plain({"error": str(error)}, status=400)
+        except (TooManyKept, NotKept) as error:
+            return plain({"error": error.message}, status=507)
         return plain({"event": event.cloud_event(), "bundle": event.bundle()})
 
     @app.get("/sandbox/events")
@@ -109,9 +119,11 @@ def create_app(
         body = await _json(request)
         try:
             pds.register.put(person_from(body if isinstance(body, dict) else {}))
+        except (TooManyKept, NotKept) as error:
+            return plain({"error": error.message}, status=507)
         except ConfigurationError as error:
             return plain({"error": error.message}, status=400)
-        return plain({"people": len(pds.register)})
+        return plain({"people": len(pds.register), "kept": kept is not None})
 
     @app.get("/livez")
     async def alive() -> Response:

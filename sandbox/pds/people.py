@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -176,10 +176,12 @@ def generate(
     born_from: date = date(2010, 1, 1),
     born_to: date = date(2025, 12, 31),
 ) -> Iterator[Person]:
-    """`count` people, always the same ones for the same seed and dates of birth.
+    """`count` plain people for load tests, always the same for the same seed and dates of birth.
 
-    No two share family name, given name and date of birth, so that every search for one of them
-    by these finds one. Lazy: memory is the caller's choice.
+    Not `population.populate`, whose families, namesakes and gaps make tracing hard: a measurement
+    knows beforehand what becomes of each arrival. No two share family name, given name and date of
+    birth, so that every search for one of them by these finds one. Lazy: memory is the caller's
+    choice.
     """
     if count > GENERATED_AT_MOST:
         raise ConfigurationError(f"At most {GENERATED_AT_MOST} people can be generated; ask fewer.")
@@ -217,9 +219,13 @@ def generate(
 
 
 class Register:
-    """Everybody the practice PDS knows, found by number or by day of birth."""
+    """Everybody the practice PDS knows, found by number or by day of birth.
+
+    `keep`: is given each person before they are put; what it raises keeps them out.
+    """
 
     def __init__(self, people: Iterable[Person] = ()) -> None:
+        self.keep: Callable[[Person], None] | None = None
         self._by_number: dict[str, Person] = {}
         self._born_on: dict[str, list[str]] = {}
         for person in people:
@@ -233,7 +239,9 @@ class Register:
         return len(self._by_number)
 
     def put(self, person: Person) -> None:
-        """Add a person, or replace the record with that number."""
+        """Add a person, or replace the record with that number. Raises what `keep` raises."""
+        if self.keep is not None:
+            self.keep(person)
         if (before := self._by_number.get(person.nhs_number)) is not None:
             self._born_on[before.birth_date].remove(before.nhs_number)
         self._by_number[person.nhs_number] = person

@@ -102,7 +102,8 @@ def populate(
     born_to: date = date(2025, 12, 31),
     mix: Mix = DEFAULT_MIX,
 ) -> Iterator[Person]:
-    """`count` records, household after household.
+    """`count` records, household after household: for all that identity has to decide. Load tests
+    have `people.generate`, where nobody is like another and everybody is found.
 
     Order tells what belongs together and is served by nobody: a merged record comes right after
     its successor (a chain from its end to its beginning), and the record that a child has since

@@ -20,6 +20,7 @@ from halyard.nhs_number import parse
 from sandbox.pds import bodies
 from sandbox.pds.changes import PersonEvent, apply_change
 from sandbox.pds.faults import DroppedResponse, Faults, SlowResponse
+from sandbox.pds.kept import Kept
 from sandbox.pds.matching import BadSearch, find, read_search
 from sandbox.pds.people import Person, Register
 from sandbox.pds.settings import PdsSandboxSettings
@@ -48,8 +49,13 @@ class PracticePds:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         new_id: Callable[[], str],
+        kept: Kept | None = None,
     ) -> None:
         self.register = Register(people)
+        if kept is not None:
+            for person in kept.people():
+                self.register.put(person)
+            self.register.keep = kept.put
         self.settings = settings
         self.tokens = TokenDesk(settings.apps, seconds=settings.token_seconds, now=now)
         self.events: deque[PersonEvent] = deque(maxlen=_MAX_EVENTS)

@@ -19,6 +19,7 @@ from halyard.errors import ConfigurationError
 from halyard.settings import PdsSettings, Settings
 from halyard.telemetry import get_logger
 from sandbox.pds.faults import Faults
+from sandbox.pds.kept import FILE, CannotKeep, Kept
 from sandbox.pds.people import Person, load_people
 from sandbox.pds.population import populate
 from sandbox.pds.server import serve_until, token_url
@@ -43,6 +44,7 @@ class Options:
     `static_token`: a bearer token that is taken beside issued ones. `apps`: a JSON file of
     applications, ``{api_key: JWKS}``. `app_key`: the key of one application more, under `api_key`
     and `key_id`; it is made if there is none. `no_auth`: nobody is asked for credentials.
+    `forget`: whoever was posted or changed before is not known any more.
     """
 
     people: Path | None = None
@@ -58,6 +60,7 @@ class Options:
     token_seconds: int = TOKEN_SECONDS
     organisation_required: bool = False
     faults: Faults = field(default_factory=Faults)
+    forget: bool = False
 
 
 async def run(
@@ -70,7 +73,8 @@ async def run(
     options: Options | None = None,
     announce: bool = False,
 ) -> None:
-    """Serve until the service stops: a file's people and those generated.
+    """Serve until the service stops: a file's people, those generated, and those whom the data
+    directory has kept since an earlier start.
 
     On loopback, unless ``HALYARD_SANDBOX_HOST`` says otherwise (in a container it does). Takes
     what a hub beside it would show: ``pds.token``, and tokens of the application that ``pds``
@@ -87,12 +91,21 @@ async def run(
             print(json.dumps({"action": "practice_pds_ready", **line}), flush=True)
         service.ready = True
 
+    kept = _kept(settings.data_dir.expanduser() / FILE, forget=options.forget)
     try:
-        host = os.environ.get("HALYARD_SANDBOX_HOST", "127.0.0.1")
-        people = _people(options)
-        await serve_until(service.stopping, people, practice, host=host, port=port, on_ready=ready)
+        await serve_until(
+            service.stopping,
+            _people(options),
+            practice,
+            host=os.environ.get("HALYARD_SANDBOX_HOST", "127.0.0.1"),
+            port=port,
+            on_ready=ready,
+            kept=kept,
+        )
     finally:
         service.ready = False
+        if kept is not None:
+            kept.close()
 
 
 def practice_settings(options: Options, hub: PdsSettings) -> PdsSandboxSettings:
@@ -135,6 +148,17 @@ def _apps(options: Options, hub: PdsSettings) -> dict[str, KeySet]:
             )
         apps[hub.api_key.get_secret_value()] = practice_app(key_file, key_id=hub.key_id)
     return apps
+
+
+def _kept(path: Path, *, forget: bool) -> Kept | None:
+    """The file of who is posted. Without one (a container that may write nowhere, a second practice
+    PDS on one data directory) it works all the same, and each answer says that nothing is kept.
+    """
+    try:
+        return Kept(path, forget=forget)
+    except CannotKeep as error:
+        log.warning("practice_pds_keeps_nothing", reason=error.message)
+        return None
 
 
 def _people(options: Options) -> Iterator[Person]:

@@ -15,6 +15,7 @@ import uvicorn
 
 from halyard.errors import ConfigurationError, TransientError
 from sandbox.pds.app import BASE_PATH, TOKEN_PATH, PracticePds, create_app
+from sandbox.pds.kept import Kept
 from sandbox.pds.people import Person
 from sandbox.pds.settings import PdsSandboxSettings
 
@@ -75,6 +76,7 @@ async def serve_until(
     host: str = "127.0.0.1",
     port: int = 0,
     on_ready: Callable[[str], None] = lambda base_url: None,
+    kept: Kept | None = None,
 ) -> None:
     """Serve in the running loop until `stopping` is set; signals stay the caller's.
 
@@ -82,7 +84,7 @@ async def serve_until(
     """
     listener = _listen(host, port)
     with listener:
-        app = create_app(people, settings)
+        app = create_app(people, settings, kept=kept)
         server = _server(app, lambda: on_ready(base_url(listener)), take_signals=False)
         work = asyncio.create_task(server.serve(sockets=[listener]))
         stop = asyncio.create_task(stopping.wait())
@@ -113,11 +115,15 @@ class PdsThread:
     """
 
     def __init__(
-        self, people: Iterable[Person], settings: PdsSandboxSettings | None = None
+        self,
+        people: Iterable[Person],
+        settings: PdsSandboxSettings | None = None,
+        *,
+        kept: Kept | None = None,
     ) -> None:
         self._listener = _listen("127.0.0.1", 0)
         self._ready = threading.Event()
-        app = create_app(people, settings)
+        app = create_app(people, settings, kept=kept)
         self.pds: PracticePds = app.state.pds
         self.url = base_url(self._listener)
         self.token_url = token_url(self.url)

@@ -113,6 +113,7 @@ def _judge_record(
             outcome.record,
             requested=outcome.requested,
             one_of_several=evidence.one_of_several,
+            newborn=evidence.newborn,
         )
     elif answer.query is not None:
         fields = compare_search(
@@ -126,8 +127,12 @@ def _judge_record(
             of_a_death=evidence.of_a_death,
         )
     else:
-        several = evidence.one_of_several
-        fields = compare(evidence.claim, outcome.record, one_of_several=several)
+        fields = compare(
+            evidence.claim,
+            outcome.record,
+            one_of_several=evidence.one_of_several,
+            newborn=evidence.newborn,
+        )
     if not fields.verified:
         record = outcome.record
         open_to_doubt = fields.verdict is Verdict.POTENTIAL and not record.restricted

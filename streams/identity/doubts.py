@@ -7,22 +7,20 @@ is one: it is shown as a record that agrees in nothing but what was asked for is
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from connectors.pds.comparison import Agreement, Comparison
 from connectors.pds.outcomes import Found, NotFound, NotSearchable, Superseded, TooMany
 from schemas.events import NhsNumberStatus
 from streams.identity.answers import Judgement, TraceAnswer
-from streams.identity.evidence import Evidence
+from streams.identity.evidence import Evidence, under_six_weeks
 
 NOT_CONFIRMED: Final = "pds.not_confirmed"
 """Shown for the rule where no candidate can be shown."""
-POSTPONED_AGE: Final = timedelta(weeks=6)
 FIELDS: Final = ("number", "birth_date", "family", "given", "gender")
 """What is told of a comparison: never a postcode, which is where somebody lives."""
 
@@ -31,7 +29,6 @@ _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY, Agreement.SUPERSEDED)
 _CONTRADICTS: Final = (Agreement.DIFFERS, Agreement.NEARLY, Agreement.SWAPPED)
 _NOBODY: Final = ("pds.not_found", "pds.search_no_match", "pds.too_many_matches", "key-unresolved")
 _MAY_CHANGE: Final = (*_NOBODY, "pds.bug")
-_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 GROUPS: Final = ("nobody", "conflict", "invalidated", "not-asked", "too-little", "other")
 """Why entries are there, for counting: a bounded few of the many rules."""
 
@@ -122,13 +119,8 @@ def postponed(answer: TraceAnswer, evidence: Evidence, at: datetime) -> NhsNumbe
     """S08 for a baby under six weeks without a number of whom PDS has no one match: it may have
     none yet. None where the answer's own status stands.
     """
-    born = evidence.claim.birth_date or ""
     nobody = isinstance(answer.outcome, NotFound | TooMany | NotSearchable)
-    if not nobody or evidence.number_token is not None or not _DAY.fullmatch(born):
+    if not nobody or evidence.number_token is not None:
         return None
-    try:
-        age = at.date() - date.fromisoformat(born)
-    except ValueError:
-        return None
-    young = timedelta(days=-1) <= age < POSTPONED_AGE
+    young = under_six_weeks(evidence.claim.birth_date, at.date())
     return NhsNumberStatus.POSTPONED if young else None

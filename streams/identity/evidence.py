@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from connectors.pds.comparison import Agreement, Comparison, compare
+from connectors.pds.given_fit import tells_of_several
 from connectors.pds.outcomes import PdsRecord
 from halyard import nhs_number
 from halyard.names import normalise_name, normalise_postcode
@@ -21,7 +22,7 @@ _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
 _PARTIAL: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2}))?", re.ASCII)
 _AGREED: Final = (Agreement.AGREES, Agreement.PARTLY)
 _UNLIKE: Final = (Agreement.DIFFERS, Agreement.NEARLY)
-_SEVERAL: Final = re.compile(r"twin|triplet|quad", re.IGNORECASE)
+_SIX_WEEKS: Final = timedelta(weeks=6)  # what the law gives to register a birth
 _CLOCKS_DIFFER: Final = timedelta(hours=1)
 
 Death = DeathNotified | ReportSubmitted
@@ -36,8 +37,9 @@ class Evidence:
 
     `number_token` is the pseudonym of that number, `demographic_token` stands for family name and
     full birth date; None where these are not there. `others`: the sender's further usable
-    numbers, by token. `one_of_several`: a death's message tells of a multiple birth.
-    `of_a_death`: it is one.
+    numbers, by token. `one_of_several`: the message tells of a multiple birth.
+    `of_a_death`: it is one. `newborn`: of a child under six weeks, and it does not say that nobody
+    was born with it.
     """
 
     number: NhsNumberOutcome
@@ -47,6 +49,7 @@ class Evidence:
     others: dict[str, str] = field(default_factory=dict, repr=False)
     one_of_several: bool = False
     of_a_death: bool = False
+    newborn: bool = False
 
     def with_number(self, token: str) -> Evidence:
         """The same with another of the sender's numbers in front."""
@@ -73,8 +76,10 @@ class Evidence:
         return self.number_token is not None or self.searchable
 
 
-def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile) -> Evidence:
-    """Judge the number and make the tokens."""
+def evidence_of(
+    claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile, on: date | None = None
+) -> Evidence:
+    """Judge the number and make the tokens. `on`: the day on which it was said."""
     claim = claim or PersonClaim()
     sent = [nhs_number.parse(claim.nhs_number, profile=profile)]
     sent += [nhs_number.parse(number, profile=profile) for number in claim.other_numbers]
@@ -90,23 +95,45 @@ def evidence_of(claim: PersonClaim | None, *, keys: Keys, profile: NumberProfile
         number_token=token,
         demographic_token=demographic_token(keys, claim.family, claim.birth_date),
         others=others,
+        one_of_several=claim.one_of_several,
+        newborn=on is not None
+        and claim.multiple_birth is not False
+        and under_six_weeks(claim.birth_date, on),
     )
 
 
 def evidence_in(event: Reported, *, keys: Keys, profile: NumberProfile) -> Evidence:
     """`evidence_of` an event's claim, with what a death's message says of the birth."""
-    evidence = evidence_of(event.claim, keys=keys, profile=profile)
+    on = event.received_at.date()
+    evidence = evidence_of(event.claim, keys=keys, profile=profile, on=on)
     if not isinstance(event, Death):
         return evidence
-    return replace(evidence, one_of_several=_one_of_several(event), of_a_death=True)
+    several = evidence.one_of_several or _one_of_several(event)
+    newborn = evidence.newborn and _said(event).get("child.multiple-birth") != "false"
+    return replace(evidence, one_of_several=several, of_a_death=True, newborn=newborn)
 
 
 def _one_of_several(event: Death) -> bool:
     """Whether a death's message says that the child was a twin, or one of more."""
-    said = {fact.name: fact.value for fact in event.facts}
+    said = _said(event)
     order = said.get("child.birth-order") or ""
-    named = any(_SEVERAL.search(given) for given in event.claim.given)
+    named = tells_of_several(event.claim.given)
     return said.get("child.multiple-birth") == "true" or order > "1" or named
+
+
+def _said(event: Death) -> dict[str, str | None]:
+    return {fact.name: fact.value for fact in event.facts}
+
+
+def under_six_weeks(birth_date: str | None, on: date) -> bool:
+    """Whether a whole birth date is less than six weeks before a day (or the day after it)."""
+    if not _DAY.fullmatch(birth_date or ""):
+        return False
+    try:
+        age = on - date.fromisoformat(birth_date or "")
+    except ValueError:
+        return False
+    return timedelta(days=-1) <= age < _SIX_WEEKS
 
 
 def demographic_token(keys: Keys, family: str | None, birth_date: str | None) -> str | None:
@@ -159,6 +186,19 @@ def known_person(
     )
 
 
+def same_record(known: KnownPerson, found: KnownPerson) -> bool:
+    """Whether PDS's record of a person is, field by field, what is known of them."""
+    ours = replace(
+        found,
+        verified_at=known.verified_at,
+        keep_until=known.keep_until,
+        flagged=known.flagged,
+        flagged_at=known.flagged_at,
+        former=known.former,
+    )
+    return ours == known
+
+
 def freshest(
     held: KnownPerson, person: KnownPerson, until: datetime, *, flagged_at: datetime | None
 ) -> KnownPerson:
@@ -188,7 +228,8 @@ def compare_known(evidence: Evidence, person: KnownPerson) -> Comparison:
         restricted=person.restricted,
     )
     # The index does not keep the order of birth: any part of a given name may be a twin's
-    return compare(evidence.claim, record, one_of_several=True)
+    several = evidence.one_of_several
+    return compare(evidence.claim, record, one_of_several=several, order_unknown=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from schemas.events import AttendanceReported
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.merges import Merge
+from stores.outbox import Entry
 from stores.parked import ParkedKey
 from stores.trace_requests import TraceRequest
 from streams.identity.aliases import Aliases
@@ -65,6 +66,7 @@ class Knowledge:
         self.inactive = set(
             inactive
         )  # pseudonyms of invalidated numbers, as far as they matter here
+        self._taken_back: dict[uuid.UUID, tuple[str, Entry]] = {}
         self._claims = ClaimIndex()
         self.sharing = self._claims.sharing
         self.around = self._claims.around

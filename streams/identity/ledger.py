@@ -211,6 +211,12 @@ class Ledger(Knowledge):
         )
         entry = outputs.verified_entry(self.limits.keys, row, event, said)
         self.changes.entries.append(entry)
+        if assertion is Assertion.RETRACTED:
+            self._taken_back[row.reported_event_id] = person.person, entry
+            return
+        whose, back = self._taken_back.pop(row.reported_event_id, ("", entry))
+        if whose == person.person:  # one decision: who takes it sees nothing withdrawn between
+            self.changes.entries.remove(back)
 
     def _worklist(self, before: ClaimRow, after: ClaimRow, event: Reported) -> None:
         event_id = after.reported_event_id

@@ -171,9 +171,13 @@ def reject(ledger: Ledger, row: ClaimRow, order: Resolution) -> Ended:
 
     A provisional assertion stands: that there is nothing to look for takes no alert back.
     """
+    event_id = row.reported_event_id
+    if row.event_kind == "flag" and row.state is ClaimState.VERIFIED:
+        # what is the matter with its number was looked at; the plan goes on being held
+        ledger.changes.closed[event_id] = REJECTED
+        return Ended("done", REJECTED)
     if row.state is not ClaimState.UNRESOLVED:
         return Ended("refused", OVERTAKEN)
-    event_id = row.reported_event_id
     readable = row.event is not None
     if readable and row.person is None and not is_merge(ledger.event(row)):
         present = row.number_token is not None

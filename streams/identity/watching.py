@@ -52,7 +52,9 @@ async def take(
     found = await identities.known(connection, persons=tokens.values(), demographics=[])
     known = {token: one for one in found for token in (one.person, *one.former)}
     # who is not known may become so by an answer that is older than this word
-    asking = await trace_requests.asking(connection, set(tokens.values()) - set(known))
+    unknown = set(tokens.values()) - set(known)
+    asking = await trace_requests.asking(connection, unknown)
+    await trace_requests.word(connection, unknown - asking)
     questions: dict[str, Question] = {}
     for event in events:
         token = tokens.get(event.event_id, "")
@@ -125,6 +127,19 @@ async def check(
         if one.person in asked
     ]
     return await file(connection, questions, new_id)
+
+
+async def again_if_word(
+    connection: Connection,
+    trace: TraceRequest,
+    person: KnownPerson | None,
+    new_id: Callable[[], uuid.UUID],
+) -> None:
+    """A search has just made `person` known: if word of them came while it was asked, its answer
+    may be older, and another follows. `trace`: as it is under its lock.
+    """
+    if person is not None and trace_requests.came_word(trace, person.person):
+        await file(connection, [_question(person, trace.organisation)], new_id)
 
 
 async def _live(connection: Connection, prints: Sequence[str]) -> dict[str, TraceRequest]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from halyard import faults, metrics, postgres
 from halyard.clock import Clock
 from halyard.errors import ContractError
 from halyard.kafka import TRACEPARENT, Incoming, header
+from halyard.lock_sets import LockSetGrew, growing
 from halyard.postgres import Connection, Pool
 from halyard.privacy import Keys
 from halyard.settings import Settings
@@ -25,7 +26,7 @@ from policies.desk import open_desk
 from policies.model import Policies
 from schemas import codec
 from schemas.accesses import AccessRecorded
-from schemas.events import Assertion, AttendanceVerified, FlagVerified
+from schemas.events import Assertion, AttendanceVerified, FlagVerified, Identity
 from stores import (
     alerts,
     audit,
@@ -98,19 +99,37 @@ class MatchingStage:
         not a verified attendance, flag or look.
         """
         decoded = {event.event_id: (event, trace) for event, trace in map(_decoded, batch)}
-        async with postgres.transaction(self._pool) as connection:
+
+        async def take(connection: Connection, locks: frozenset[str]) -> set[int]:
             new = await inbox.take(connection, STAGE, decoded)
             fresh = [one for event_id, one in decoded.items() if event_id in new]
             lanes: set[int] = set()
             if fresh:
-                lanes = await self._apply(connection, _sorted_out(fresh), self._clock())
+                lanes = await self._apply(connection, fresh, self._clock(), locks)
             faults.point("matching.before_commit")
+            return lanes
+
+        lanes = await growing(self._pool, take)
         faults.point("matching.after_commit")
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)
 
-    async def _apply(self, connection: Connection, batch: _Batch, now: datetime) -> set[int]:
-        persons = await _locked_persons(connection, batch)
+    async def _apply(
+        self,
+        connection: Connection,
+        fresh: Sequence[tuple[_Taken, str]],
+        now: datetime,
+        locks: frozenset[str],
+    ) -> set[int]:
+        batch = _sorted_out(fresh)
+        persons = await _locked_persons(connection, batch, locks)
+        successors = await rekeying.successors(connection, persons)
+        if successors:  # what was on its way when their numbers were superseded
+            into = {one.person for one in successors.values()}
+            if missing := {f"person:{one}" for one in into - persons} - locks:
+                raise LockSetGrew(locks | missing)
+            batch = _sorted_out(_followed(fresh, successors))
+            persons |= into
         inactive = await number_changes.inactive(connection, persons)
         if inactive:  # what was on its way when their numbers were quarantined
             batch.visit_events = rekeying.emptied_visit_events(batch.visit_events, inactive)
@@ -237,6 +256,16 @@ def _decoded(incoming: Incoming) -> tuple[_Taken, str]:
     return event, header(incoming.headers, TRACEPARENT) or new_traceparent()
 
 
+def _followed(
+    fresh: Iterable[tuple[_Taken, str]], successors: Mapping[str, Identity]
+) -> Iterator[tuple[_Taken, str]]:
+    for event, trace in fresh:
+        if isinstance(event, AccessRecorded):
+            yield event, trace
+        elif (now := rekeying.followed(event, successors)) is not None:
+            yield now, trace
+
+
 def _sorted_out(fresh: Iterable[tuple[_Taken, str]]) -> _Batch:
     batch = _Batch()
     for event, trace in fresh:
@@ -272,9 +301,9 @@ def _visit_event(event: AttendanceVerified, trace: str) -> VisitEvent:
     )
 
 
-async def _locked_persons(connection: Connection, batch: _Batch) -> set[str]:
-    """Lock everything that the batch may touch, and give its persons: those it names, and those
-    that its visits and records named until now.
+async def _locked_persons(connection: Connection, batch: _Batch, locks: frozenset[str]) -> set[str]:
+    """Lock everything that the batch may touch, and `locks` of persons; give its persons: those it
+    names, and those that its visits and records named until now.
     """
     visit_ids = {one.visit_id for one in batch.visit_events}
     record_ids = {one.reported_event_id for one in batch.flag_events}
@@ -296,7 +325,7 @@ async def _locked_persons(connection: Connection, batch: _Batch) -> set[str]:
         stored = await flags.persons_of_events(connection, record_ids)
         named.update(person for person, _ in stored.values())
     looked_at = {event.person for event, _ in batch.looks}
-    await postgres.lock(connection, {f"person:{one}" for one in named | looked_at})
+    await postgres.lock(connection, {f"person:{one}" for one in named | looked_at} | locks)
     return named
 
 

@@ -25,11 +25,12 @@ from schemas.events import (
     IdentityStatus,
     NhsNumberStatus,
 )
-from stores import flags, number_changes, visits
+from stores import flags, identities, number_changes, visits
 from stores.flags import FlagEvent
 from stores.identities import KnownPerson
 from stores.number_changes import Uploaded
 from stores.visits import VisitEvent
+from streams.identity.rechecks import SUPERSEDED
 from streams.matching import flags as flag_rules
 from streams.matching import visit as visit_rules
 
@@ -163,6 +164,50 @@ async def quarantine(
     }
     await number_changes.empty_person(connection, person, of_flags, now)
     await _fold_flags(connection, (person,), now)
+
+
+async def successors(connection: Connection, persons: Iterable[str]) -> dict[str, Identity]:
+    """Who stands now for those of `persons` whose number was superseded, as PDS has them."""
+    links = await number_changes.successors(connection, persons)
+    if not links:
+        return {}
+    known = await identities.known(connection, persons=links.values(), demographics=[])
+    standing = {one.person: one for one in known}
+    return {
+        person: Identity(
+            person=now.person,
+            status=IdentityStatus.VERIFIED,
+            indicator=NhsNumberStatus.VERIFIED,
+            basis="pds-get",
+            rule=SUPERSEDED,
+            decided_at=now.verified_at,
+            nhs_number=now.nhs_number,
+            birth_date=now.birth_date,
+            restricted=now.restricted,
+        )
+        for person, successor in links.items()
+        if (now := standing.get(successor)) is not None
+    }
+
+
+def followed(
+    event: AttendanceVerified | FlagVerified, successors: Mapping[str, Identity]
+) -> AttendanceVerified | FlagVerified | None:
+    """`event`, said of the successor where its person has one; None if nothing is to be taken: the
+    word that takes it back because of the new number (what was held was moved, what comes goes on),
+    and what was not proven of somebody who is restricted now (identity asks, and says it again).
+    """
+    successor = successors.get(event.identity.person)
+    if successor is None:
+        return event
+    retracted = event.assertion is Assertion.RETRACTED
+    if retracted and event.identity.rule == SUPERSEDED:
+        return None
+    proven = event.identity.status is IdentityStatus.VERIFIED
+    if successor.restricted and not proven and not retracted:
+        return None
+    identity = replace(successor, status=event.identity.status, indicator=event.identity.indicator)
+    return replace(event, identity=identity)
 
 
 def emptied_visit_events(

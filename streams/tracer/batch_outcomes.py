@@ -22,6 +22,7 @@ from connectors.pds.outcomes import (
     Superseded,
     TooMany,
 )
+from halyard.nhs_number import NhsNumberOutcome
 from halyard.privacy import Keys
 from stores.trace_work import AskedLine, LineAnswer
 from streams.identity.answers import Judgement, PdsAnswer, TraceAnswer
@@ -45,7 +46,7 @@ PARTLY: Final = "trace.details_partly"
 """Rules of lines whose details are not compared, or of which no finer one is told."""
 
 OUTCOMES: Final = {
-    VERIFIED: "the number is the person's, by the details that were sent",
+    VERIFIED: "the number that is told is the person's, by the details that were sent",
     SUPERSEDED: "verified; the number that was sent was merged into the one that is told",
     RESTRICTED: "verified; the record is restricted: no address is told, and none may be sought",
     POTENTIAL: "somebody agrees in part: check the details with the family and send them again",
@@ -59,6 +60,20 @@ OUTCOMES: Final = {
     "compared; find out whose it is, and send it with theirs alone a day later",
 }
 """Every outcome of a line that was asked about."""
+
+UNUSABLE: Final = "unusable"
+_LEFT_OUT: Final = (
+    "what was sent as the number cannot be an NHS number: the other details alone were looked for"
+)
+
+
+def text_of(outcome: str | None, number_rule: str | None) -> str | None:
+    """An outcome in words. `number_rule`: why what was sent as a number is none, which `verified`
+    alone would not say.
+    """
+    text = OUTCOMES.get(outcome or "")
+    return f"{text}; {_LEFT_OUT}" if text and number_rule else text
+
 
 UNTRACED: Final = frozenset({NO_MATCH, TOO_MANY, POTENTIAL, CONFLICT, NOT_ASKED})
 """Outcomes of lines that another route may still find: their details are kept for a trace file."""
@@ -152,7 +167,10 @@ def _fields(one: Judgement, evidence: Evidence, said: TraceAnswer) -> dict[str, 
         "birth_date": (claim.birth_date, on.birth_date),
         "gender": (claim.gender, on.gender),
     }
-    return {name: _WORDS[how] for name, (value, how) in sent.items() if value}
+    told = {name: _WORDS[how] for name, (value, how) in sent.items() if value}
+    if evidence.number not in (NhsNumberOutcome.USABLE, NhsNumberOutcome.ABSENT):
+        told["nhs_number"] = UNUSABLE
+    return told
 
 
 def _knows(on: Comparison) -> bool:

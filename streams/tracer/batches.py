@@ -31,7 +31,6 @@ from stores import trace_requests, trace_work
 from stores.trace_batches import Question
 from stores.trace_requests import LEAST_URGENT, TraceKind, TraceRequest
 from stores.trace_work import LineAnswer, NextLine
-from streams.identity import watching
 from streams.identity.answers import TraceAnswer, judge
 from streams.identity.changes import Limits
 from streams.identity.evidence import Evidence, evidence_of
@@ -175,8 +174,9 @@ class Batches:
             held = await trace_requests.hold(connection, trace)
             if held is None:
                 return False
-            if following.changed(held, said):
-                await watching.check(connection, [held], self._new_id)
+            await following.ask_about(
+                connection, held, said, self._limits, self._clock(), self._new_id
+            )
             await trace_requests.finish(connection, trace.trace_id, said.outcome.rule)
             if batch is not None and batch.state == "running":
                 reading = Reading(self._limits.keys, batch.kind == "person")
@@ -222,7 +222,8 @@ class Batches:
         self._wake.set()
 
     def _evidence(self, claim: PersonClaim) -> Evidence:
-        return evidence_of(claim, keys=self._limits.keys, profile=self._limits.profile)
+        on = self._clock().date()
+        return evidence_of(claim, keys=self._limits.keys, profile=self._limits.profile, on=on)
 
     def _request(self, line: NextLine, evidence: Evidence) -> TraceRequest:
         kind: TraceKind = "get" if evidence.number_token is not None else "search"

@@ -63,9 +63,11 @@ class Clients:
         return self._clients[ods]
 
     async def _spend(self) -> bool:
-        """Wait for one more call of the ration, but no longer than a call may take."""
+        """Wait for one more call of the ration, but no longer than a call may take. A refused token
+        is an answer of PDS: the breaker, which a probe closes behind itself, is not waited for.
+        """
         ends = time.monotonic() + self._settings.pds.timeout_seconds
-        while not await trace_requests.take_token(self._pool, self._ration):
+        while not await trace_requests.take_token(self._pool, self._ration, let_through=True):
             if time.monotonic() > ends:
                 return False
             await asyncio.sleep(min(1.0, 1 / self._ration.per_second))

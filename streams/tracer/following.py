@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from connectors.pds.outcomes import Found, Invalidated, Superseded
@@ -43,20 +44,24 @@ log = telemetry.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was known of `person` before any lock. `before`: as the index has them; `found`: whom
-    PDS answered with; `plain`: PDS says of them what is known.
+    """What was known of `person` before any lock, of whom PDS says `answer`. `before`: as the index
+    has them; `found`: whom PDS answered with; `plain`: PDS says of them what is known. `beside`: a
+    successor who is known too, and of whom PDS says otherwise.
     """
 
     person: str
+    answer: TraceAnswer
     before: KnownPerson | None = field(repr=False)
     found: KnownPerson | None = field(repr=False)
     plain: bool
     scene: Scene
+    beside: Look | None = None
 
     @property
     def seeds(self) -> Seeds:
         """What the ledger must lock and load."""
-        return scenes.seeds(self.person, self.found, self.scene)
+        mine = scenes.seeds(self.person, self.found, self.scene)
+        return mine if self.beside is None else mine.also(self.beside.seeds)
 
 
 def report(trace: TraceRequest, rule: str | None) -> None:
@@ -70,6 +75,26 @@ def report(trace: TraceRequest, rule: str | None) -> None:
 def changed(trace: TraceRequest, answer: TraceAnswer) -> bool:
     """Whether PDS says that the number that was asked for stands no more."""
     return trace.kind == "get" and isinstance(answer.outcome, Superseded | Invalidated)
+
+
+async def ask_about(
+    connection: Connection,
+    trace: TraceRequest,
+    answer: TraceAnswer,
+    limits: Limits,
+    now: datetime,
+    new_id: Callable[[], uuid.UUID],
+) -> None:
+    """Where an answer counts for nothing that is held (a batch's): a question about somebody known
+    of whom it says otherwise than is known.
+    """
+    if changed(trace, answer):
+        await watching.check(connection, [trace], new_id)
+    found = person_answered(answer, limits.keys, now)
+    known = None if found is None else await _known(connection, found.person)
+    if known is not None and found is not None and rechecks.differs(known, found).anything:
+        question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
+        await watching.file(connection, [question], new_id)
 
 
 class Follower:
@@ -94,26 +119,49 @@ class Follower:
             and not rechecks.differs(before, found).anything
         )
         scene = Scene() if plain else await scenes.read(connection, person)
-        return Look(person, before, found, plain, scene)
+        beside = None
+        if isinstance(answer.outcome, Superseded) and before is not None:
+            beside = await self._look_at_named(connection, answer)
+        return Look(person, answer, before, found, plain, scene, beside)
 
     async def look_if_changed(
-        self, connection: Connection, trace: TraceRequest, answer: TraceAnswer
+        self,
+        connection: Connection,
+        trace: TraceRequest,
+        answer: TraceAnswer,
+        locks: frozenset[str],
     ) -> Look | None:
-        """`look` at somebody known whose number PDS says, by the way, stands no more."""
-        if not changed(trace, answer):
+        """`look` at somebody known of whom PDS says, by the way, that their number stands no more,
+        or anything else that is otherwise. The latter is nearly never so, and `follow` sees it on
+        the ledger: looked for only when that has started the transaction again, with `locks`.
+        """
+        if changed(trace, answer):
+            look = await self.look(connection, trace.token, answer)
+            if look.before is not None:
+                return look
+        return await self._look_at_named(connection, answer) if locks else None
+
+    async def _look_at_named(self, connection: Connection, answer: TraceAnswer) -> Look | None:
+        """`look` at whom `answer` names, if they are known otherwise."""
+        outcome = answer.outcome
+        found = person_answered(answer, self._limits.keys, self._clock())
+        if found is None or not isinstance(outcome, Found | Superseded):
             return None
-        look = await self.look(connection, trace.token, answer)
-        return look if look.before is not None else None
+        look = await self.look(connection, found.person, TraceAnswer(Found(outcome.record)))
+        return None if look.before is None or look.plain else look
 
     async def lock(self, connection: Connection, look: Look, locks: frozenset[str]) -> None:
         """The locks of matching, after identity's. Raises `LockSetGrew` if anything changed."""
         if look.plain:
             return
         others = [look.found.person] if look.found is not None else []
-        scene = look.scene
-        await rekeying.lock(connection, look.person, others, dict(scene.visits), scene.records)
-        if await scenes.read(connection, look.person) != scene:
-            raise LockSetGrew(locks)
+        both = [look] if look.beside is None else [look, look.beside]
+        visits = {visit: patient for one in both for visit, patient in one.scene.visits}
+        records = {record for one in both for record in one.scene.records}
+        await rekeying.lock(connection, look.person, others, visits, records)
+        for one in both:
+            if await scenes.read(connection, one.person) != one.scene:
+                raise LockSetGrew(locks)
 
     async def follow(
         self,
@@ -124,41 +172,45 @@ class Follower:
         answer: TraceAnswer,
         locks: frozenset[str],
     ) -> str | None:
-        """What a changed number means for all that is held of its person, before anything is
-        judged by the answer; None if there is nobody to follow. `look`: of `look_if_changed`.
+        """What `answer` says otherwise than is known means for all that is held of its person,
+        before anything is judged by it; None if there is nobody to follow. `look`: of
+        `look_if_changed`.
         """
         known = ledger.person(trace.token) if changed(trace, answer) else None
-        if known is None:
-            return None
-        if known.person == trace.token:
-            if look is None:  # known only now
+        if known is not None and known.person == trace.token:
+            if look is None or look.person != trace.token:  # known only now
                 raise LockSetGrew(locks)
-            return await self.decide(connection, ledger, trace, answer, look, locks)
-        if look is not None:  # moved meanwhile
+            return await self.decide(connection, ledger, trace, look, locks)
+        if look is not None and changed(trace, look.answer):  # moved meanwhile, or forgotten
             raise LockSetGrew(locks)
         outcome = answer.outcome
         named = outcome.record.nhs_number if isinstance(outcome, Superseded) else None
-        if known.nhs_number != named:  # the old number leads elsewhere now: is whom it led to well?
+        # the old number leads elsewhere now: is whom it led to well?
+        if known is not None and known.nhs_number != named:
             question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
             await watching.file(connection, [question], self._new_id)
-        return None
+        found = person_answered(answer, self._limits.keys, ledger.now)
+        if found is None or not _otherwise(ledger, found):
+            return None
+        if look is None:  # `look_if_changed` looks now
+            raise LockSetGrew(locks | {f"tok:{found.person}"})
+        return await self.decide(connection, ledger, trace, look, locks)
 
     async def decide(
         self,
         connection: Connection,
         ledger: Ledger,
         trace: TraceRequest,
-        answer: TraceAnswer,
         look: Look,
         locks: frozenset[str],
     ) -> str | None:
-        """Apply `answer`, and give the rule; None if the person was forgotten, or moved."""
+        """Apply what PDS says, and give the rule; None if the person was forgotten, or moved."""
         known = ledger.person(look.person)
         if known is None or known.person != look.person:
             return None
         if look.before is None or rechecks.differs(look.before, known).anything:
             raise LockSetGrew(locks)
-        outcome, found, scene = answer.outcome, look.found, look.scene
+        outcome, found, scene = look.answer.outcome, look.found, look.scene
         traceparent = telemetry.new_traceparent()
         if isinstance(outcome, Found) and found is not None:
             await settled.settle(
@@ -172,6 +224,10 @@ class Follower:
                 )
             return rechecks.RECHECKED if difference.anything else "unchanged"
         if isinstance(outcome, Superseded) and found is not None:
+            if _otherwise(ledger, found):
+                if look.beside is None:  # known, or so, only now
+                    raise LockSetGrew(locks)
+                await self.decide(connection, ledger, trace, look.beside, locks)
             return await self._superseded(
                 connection, ledger, trace, outcome, known, found, scene, traceparent
             )
@@ -180,6 +236,17 @@ class Follower:
         _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=False)
         rechecks.list_flags(ledger, held, rechecks.NOT_FOUND, known)
         return rechecks.NOT_FOUND
+
+    async def heed_word(
+        self, connection: Connection, ledger: Ledger, trace: TraceRequest, answer: TraceAnswer
+    ) -> None:
+        """After the ledger was written: word of whom a search has just made known."""
+        if trace.kind != "search":
+            return
+        found = person_answered(answer, self._limits.keys, ledger.now)
+        if found is not None:
+            known = ledger.person(found.person)
+            await watching.again_if_word(connection, trace, known, self._new_id)
 
     async def end(self, connection: Connection, look: Look | None, rule: str | None) -> None:
         """After the ledger was written, which is when the successor is in the index."""
@@ -210,6 +277,11 @@ class Follower:
             await self._tell(connection, concerned, rechecks.DIFFERS, known, said, traceparent)
             return rechecks.DIFFERS
         await settled.settle(connection, self._limits.directory, known.person, successor, now)
+        news = rechecks.differs(known, successor).deceased
+        if news and ledger.person(successor.person) is None:
+            ledger.changes.entries.extend(
+                rechecks.death_entries(ledger, trace, successor, traceparent)
+            )
         moved = rechecks.supersede(ledger, known, successor, held)
         identity = outputs.identity_of(
             successor,
@@ -283,6 +355,13 @@ class Follower:
         )
         new = [one for one in drafts if one.letter.letter_id not in known]
         await letters.write(connection, new, self._desk, now)
+
+
+def _otherwise(ledger: Ledger, found: KnownPerson) -> bool:
+    known = ledger.person(found.person)
+    if known is None or known.person != found.person:
+        return False
+    return rechecks.differs(known, found).anything
 
 
 async def _known(connection: Connection, person: str) -> KnownPerson | None:

@@ -17,7 +17,7 @@ from stores import claims, identities, number_changes, sibling_links, trace_requ
 from streams.identity import doubts
 
 EVERY_SECONDS: Final = 60.0
-_SUCCESSORS_EVERY: Final = 60  # turns: an hour
+_THOROUGH_EVERY: Final = 60  # turns: an hour
 _ALERTS_OPEN: Final = timedelta(days=30)  # from the arrival, of a number that was invalidated
 _TRACES_KEPT: Final = timedelta(days=7)
 _INACTIVE_KEPT: Final = timedelta(days=400)  # beyond any alert, visit and ended plan of the number
@@ -30,20 +30,21 @@ async def retention(
     now: datetime,
     *,
     window: timedelta = timedelta(hours=48),
-    successors: bool = True,
+    thorough: bool = True,
 ) -> None:
     """Empty claims that ended before `window`, forget those not traced, purge people and traces.
 
     What waits for a trace, or stands provisionally, is kept until it ends. Alerts of invalidated
-    numbers that nobody accepted are closed. `successors`: old numbers are looked through too.
+    numbers that nobody accepted are closed. `thorough`: it is looked whose plans have ended, and
+    which old numbers lead to nobody.
     """
     await claims.retain(connection, before=now - window)
-    await identities.purge(connection, now=now)
+    await identities.purge(connection, now=now, plans=thorough)
     await sibling_links.resolve_all(connection)
     await trace_requests.purge(connection, before=now - _TRACES_KEPT)
     await number_changes.close_alerts(connection, before=now - _ALERTS_OPEN, at=now)
     await number_changes.purge_inactive(connection, before=now - _INACTIVE_KEPT)
-    if successors:
+    if thorough:
         await number_changes.purge_successors(connection)
 
 
@@ -81,8 +82,8 @@ async def keep_house(
     for turn in count():
         try:
             async with transaction(pool) as connection:
-                hourly = turn % _SUCCESSORS_EVERY == 0
-                await retention(connection, clock(), window=window, successors=hourly)
+                thorough = turn % _THOROUGH_EVERY == 0
+                await retention(connection, clock(), window=window, thorough=thorough)
             async with transaction(pool) as connection:
                 await gauges(connection)
                 await worklist_gauges(connection, clock())

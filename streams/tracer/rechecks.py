@@ -106,7 +106,7 @@ class Rechecker:
         held = await trace_requests.hold(connection, trace)
         if held is None:
             return None
-        if await standing.outdated(connection, held, answer, self._limits.keys):
+        if await standing.outdated(connection, held, answer, self._limits.keys, ledger):
             return None
         known = ledger.person(look.person)
         if known is None and await trace_requests.asking(connection, [look.person]):
@@ -114,7 +114,7 @@ class Rechecker:
             await trace_requests.put_back(connection, held, seconds=_IN_FLIGHT_SECONDS)
             return None
         ledger.finish(trace, answer.outcome.rule)
-        rule = await self._follower.decide(connection, ledger, held, answer, look, locks)
+        rule = await self._follower.decide(connection, ledger, held, look, locks)
         lanes = await write(connection, ledger)
         await self._follower.end(connection, look, rule)
         return rule or "not_known", lanes

@@ -46,8 +46,9 @@ class Releaser:
         """Decide anew all that waits for `trace`; False if it was done or cancelled meanwhile, or
         is to be asked again, because the answer is older than what is known by now.
 
-        If PDS says that the number of somebody known stands no more, that is followed first, in
-        the same transaction: what is then judged finds plan, visit and alert where they belong.
+        If PDS says of somebody known that the number stands no more, or anything else that is
+        otherwise, that is followed first, in the same transaction: what is then judged finds plan,
+        visit and alert where and as they belong.
 
         Raises `TransientError`; the lease then ends by itself and the request is asked again.
         """
@@ -72,7 +73,7 @@ class Releaser:
         locks: frozenset[str],
     ) -> tuple[str | None, set[int]] | None:
         keys = await parked.behind(connection, trace.trace_id)
-        look = await self._follower.look_if_changed(connection, trace, answer)
+        look = await self._follower.look_if_changed(connection, trace, answer, locks)
         found = person_answered(answer, self._limits.keys, self._clock())
         seeds = Seeds(keys=frozenset(keys), numbers=frozenset({trace.token})).naming(found)
         ledger = await open_ledger(
@@ -88,7 +89,7 @@ class Releaser:
         held = await trace_requests.hold(connection, trace)
         if held is None:
             return None
-        if await standing.outdated(connection, held, answer, self._limits.keys):
+        if await standing.outdated(connection, held, answer, self._limits.keys, ledger):
             return None
         if await parked.behind(connection, trace.trace_id) != keys:
             raise LockSetGrew(locks)
@@ -98,4 +99,5 @@ class Releaser:
         lanes = await write(connection, ledger)
         await self._follower.end(connection, look, rule)
         await standing.stand(connection, ledger, answer, self._limits.keys)
+        await self._follower.heed_word(connection, ledger, held, answer)
         return rule, lanes

@@ -217,16 +217,14 @@ class Resolver:
     ) -> set[int] | None:
         order = await resolutions.get(connection, resolution_id)
         row = await self._claim(connection, order) if order is not None else None
-        ledger, look, rule = None, None, None
+        ledger, look, rule, held = None, None, None, None
         if row is not None:
             seeds = self._seeds(row, trace, answer)
-            if (
-                order is not None and order.action == "undo"
-            ):  # what went along is taken back with it
+            if order is not None and order.action == "undo":  # what went along goes back with it
                 along = await claims.decided_with(connection, row.reported_event_id)
                 seeds = replace(seeds, events=seeds.events | along)
             if trace is not None and answer is not None:
-                look = await self._follower.look_if_changed(connection, trace, answer)
+                look = await self._follower.look_if_changed(connection, trace, answer, locks)
             ledger = await open_ledger(
                 connection,
                 self._limits,
@@ -240,7 +238,7 @@ class Resolver:
         if trace is not None and answer is not None:
             if (held := await trace_requests.hold(connection, trace)) is None:
                 return None
-            if await standing.outdated(connection, held, answer, self._limits.keys):
+            if await standing.outdated(connection, held, answer, self._limits.keys, ledger):
                 return None
             if ledger is not None:  # the answer is of a number, whatever becomes of the decision
                 rule = await self._follower.follow(connection, ledger, look, held, answer, locks)
@@ -255,9 +253,10 @@ class Resolver:
         else:
             lanes = await self._carry_out(connection, order, ledger, row, trace, answer)
         if trace is not None and answer is not None:
-            if ledger is not None:
+            if ledger is not None and held is not None:
                 await self._follower.end(connection, look, rule)
                 await standing.stand(connection, ledger, answer, self._limits.keys)
+                await self._follower.heed_word(connection, ledger, held, answer)
             await trace_requests.finish(connection, trace.trace_id, answer.outcome.rule)
             following.report(trace, rule)
         return lanes

@@ -16,7 +16,7 @@ from halyard.settings import IdentitySettings
 from stores import resolutions, uploads, worklist
 from stores.resolutions import Action, Resolution
 from stores.worklist import Due
-from streams.identity.resolutions import REUSED_LINE
+from streams.identity.resolutions import EXPIRED, REUSED_LINE
 
 EXPIRED_WORDS: Final = (
     "not held: nobody resolved it on the worklist in time; correct the record and send it again"
@@ -72,7 +72,7 @@ async def expire(
         flags = [
             one.reported_event_id
             for one in ended
-            if one.event_kind == "flag" and one.rule != REUSED_LINE
+            if one.event_kind == "flag" and one.closed_rule == EXPIRED and one.rule != REUSED_LINE
         ]
         await uploads.expire(connection, flags, EXPIRED_WORDS, now=now)
         for due in await worklist.standing_aged(connection, now=now, before=others, limit=_AT_ONCE):

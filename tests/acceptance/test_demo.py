@@ -1,4 +1,8 @@
-"""The two ways in: `halyard demo`, and `halyard up` with the commands a person would use."""
+"""The two ways in: `halyard demo`, and `halyard up` with the commands a person would use.
+
+One system serves the tests that take `running`, in any order: each has children of its own, and
+leaves every stage running and reading.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ def printed(data: Path, *arguments: str, expect: int = 0) -> str:
         timeout=90,
         check=False,
     )
-    assert done.returncode == expect, done.stderr
+    assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout
 
 
@@ -158,14 +162,17 @@ def test_a_stage_is_paused_with_a_reason_and_resumed(running: tuple[Process, Pat
     """The reason and the name are shown; pausing twice changes nothing; resuming clears it."""
     _, data = running
     paused = command(data, "pause", "matching", "--reason", "drill", "--by", "operator")
-    assert [(one["stage"], one["reason"], one["by"]) for one in paused["paused"]] == [
-        ("matching", "drill", "operator")
-    ]
-    again = command(data, "pause", "matching", "--reason", "other", "--by", "me", expect=1)
-    assert again["paused"][0]["reason"] == "drill"
-    findings = {one["check"]: one["result"] for one in command(data, "doctor")["findings"]}
-    assert findings["stages"] == "warning"
-    assert command(data, "resume", "matching")["paused"] == []
+    try:
+        assert [(one["stage"], one["reason"], one["by"]) for one in paused["paused"]] == [
+            ("matching", "drill", "operator")
+        ]
+        again = command(data, "pause", "matching", "--reason", "other", "--by", "me", expect=1)
+        assert again["paused"][0]["reason"] == "drill"
+        findings = {one["check"]: one["result"] for one in command(data, "doctor")["findings"]}
+        assert findings["stages"] == "warning"
+    finally:
+        resumed = command(data, "resume", "matching")  # whatever held: the others need it
+    assert resumed["paused"] == []
 
 
 @pytest.mark.timeout(240)
@@ -247,7 +254,9 @@ def test_a_data_directory_that_is_a_file_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.timeout(240)
 def test_up_restarts_what_dies_and_shows_the_reason(running: tuple[Process, Path]) -> None:
     """A worker that is killed comes back, and the operator reads why it ended."""
-    process, _ = running
+    process, data = running
+    log = data / "logs" / "matching.log"
+    before = log.stat().st_size
     table = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
     pids = [
         int(line.split()[0])
@@ -259,6 +268,8 @@ def test_up_restarts_what_dies_and_shows_the_reason(running: tuple[Process, Path
     os.kill(pids[0], signal.SIGKILL)
     process.wait_for("matching ended (SIGKILL); it restarts in", timeout=30)
     process.wait_for("matching restarted", timeout=30)
+    # It reads again: no other test waits for what this one did
+    eventually(lambda: b"process_ready" in log.read_bytes()[before:], timeout=60)
 
 
 @pytest.mark.timeout(240)

@@ -19,12 +19,13 @@ _VERIFIED = (topics.ATTENDANCE_VERIFIED, topics.FLAG_VERIFIED)
 
 
 class BothStages:
-    """See the module. `told` is what matching said of alerts, in order."""
+    """See the module. `told` is what matching said of alerts, in order; `taken` is how many records
+    of identity it was handed."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.told: list[AlertChanged] = []
-        self._taken = 0
+        self.taken = 0
         self._matching = MatchingStage(
             world.pool, make.KEYS, world.settings, make.directory(), self._send, world.clock
         )
@@ -45,8 +46,8 @@ class BothStages:
 
     async def hand_over(self) -> None:
         """Matching takes what identity said since."""
-        fresh = [one for one in self.world.sent[self._taken :] if one.topic in _VERIFIED]
-        self._taken = len(self.world.sent)
+        fresh = [one for one in self.world.sent[self.taken :] if one.topic in _VERIFIED]
+        self.taken = len(self.world.sent)
         await self._matching.process(
             [Incoming(one.topic, 0, 0, one.key, one.value, one.headers) for one in fresh]
         )

@@ -67,9 +67,10 @@ def known_tests() -> Mapping[str, bool]:
     return found
 
 
+@functools.cache
 def register(name: str) -> list[dict[str, Any]]:
-    """The entries of a register."""
-    entries = yaml.safe_load((REPOSITORY / name).read_text("utf-8"))
+    """The entries of a register; read in C, which takes a tenth of the time."""
+    entries = yaml.load((REPOSITORY / name).read_text("utf-8"), yaml.CSafeLoader)
     assert isinstance(entries, list)
     return entries
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from halyard.given_names import perhaps_a_short_form, same_name_otherwise_spelt
 from halyard.names import (
+    counts_children,
     is_initial,
     is_placeholder_given,
     name_forms,
@@ -178,7 +179,10 @@ def test_parts() -> None:
         "N/K", "N/A", "Unnamed", "No name", "Newborn", "Unborn", "Female 2", "X", "Babyof",
         "Girl of Ann", "Boy Ann", "Daughter of Sarah", "BO Ann", "B of Ann", "BabyA", "TwinB", "T1",
         "Inf", "MIF", "Bby", "BG Smith", "NB", "Not Stated", "No Forename", "Awaiting Name", "TBA",
-        "NotNamed", "FNU", "Un-named", "Child of Ann", "Infant of Ann", "BGirl",
+        "NotNamed", "FNU", "Un-named", "Child of Ann", "Infant of Ann", "BGirl", "MaleInfant",
+        "FEMALEINFANT", "TwinOne", "BabyOne", "Girlone", "Infantone", "Tw1", "2nd Twin", "BabyB",
+        "1st Baby Smith", "SecondBaby", "BoyB", "Baby 2", "B2", "Boy 2", "Girl Two", "TwinII",
+        "BabyBoyTwo", "Quadruplet 3", "Unknown 2", "UnknownMale",
     ],
 )  # fmt: skip
 def test_placeholders(text: str | None) -> None:
@@ -202,12 +206,51 @@ def test_placeholders(text: str | None) -> None:
         "Bonnie",
         "Tia",
         "Bea",
+        "Boyd",
+        "Twinkle",
+        "Quadir",
+        "Malone",
+        "Sonia",
+        "Childe",
+        "Tristan",
         "किरण",
     ],
 )
 def test_names_that_are_no_placeholders(text: str) -> None:
     """Names that look a little like a placeholder are names."""
     assert not is_placeholder_given(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TwinA", "Twin B", "TripletC", "triplet 2", "Twin", "Ann (twin)", "Ann Twin 2", "TwinOne",
+        "2nd Twin", "Quad 3", "Quadruplet", "Baby 2", "Baby B", "BabyB", "B2", "T2", "Boy 2",
+        "Girl Two", "Second Baby", "BabyOne", "Tw1", "Baby Boy II", "Infant 2", "Boy B", "Girlone",
+        "B/O Ann 2", "Unknown 2", "Baby Twin A",
+    ],
+)  # fmt: skip
+def test_placeholders_that_count_children(text: str) -> None:
+    """Which of several it is: a word for twins, or a number or letter after a placeholder."""
+    assert counts_children(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "Baby", "Baby Girl", "BabyBoy", "B/O Ann", "B of Ann", "MaleInfant", "Unknown", "NK",
+     "Robin", "Robin 2", "Robin II", "Twinkle", "Quadir", "Boy of Ann B"],
+)  # fmt: skip
+def test_names_that_count_nobody(text: str | None) -> None:
+    """A baby without a count, a name, and a name that begins like a word for twins."""
+    assert not counts_children(text)
+
+
+@given(st.text())
+def test_a_name_of_any_length_can_be_taken_apart(text: str) -> None:
+    """Neither question raises, however often known words repeat."""
+    for one in (text, text * 50, "boy" * 5_000, f"baby{text}"):
+        assert is_placeholder_given(one) in (True, False)
+        assert counts_children(one) in (True, False)
 
 
 @pytest.mark.parametrize(

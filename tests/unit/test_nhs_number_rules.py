@@ -83,3 +83,10 @@ def test_what_is_no_number_has_its_rule(text: str | None, outcome: Outcome, rule
         judged = parse(text, profile=profile)
         assert (judged.outcome, judged.rule) == (outcome, f"nhs_number.{rule}")
         assert judged.number is None
+
+
+@pytest.mark.parametrize("digits", ["", "99900000", "9990000018"])
+def test_a_check_digit_is_of_nine_digits(digits: str) -> None:
+    """Of fewer or more there is none: a wrong one would be believed."""
+    with pytest.raises(ValueError):
+        check_digit(digits)

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from flag_service.releasing import Reviewer, decide
+from flag_service.actors import Actor
+from flag_service.releasing import decide
 from halyard.postgres import make_pool, transaction
 from halyard.settings import DatabaseSettings, Settings
 from policies.ruling import Flow
@@ -56,9 +57,11 @@ async def queue(desk: Desk) -> list[held.Kept]:
 
 async def release(desk: Desk, item: uuid.UUID) -> Any:
     """A person of the panel releases it."""
-    reviewer = Reviewer("user:1", "It must be asked", OFFICE)
+    actor = Actor("user:1", OFFICE)
     async with transaction(desk.pool) as connection:
-        return await decide(connection, item, "release", reviewer, desk.world.desk, desk.now)
+        return await decide(
+            connection, item, "release", actor, desk.world.desk, desk.now, reason="It must be asked"
+        )
 
 
 async def test_each_letter_is_recorded_in_the_chain_of_whom_it_tells(desk: Desk) -> None:

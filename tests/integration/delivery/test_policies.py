@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from flag_service.releasing import Reviewer, decide
+from flag_service.actors import Actor
+from flag_service.releasing import decide
 from halyard.postgres import Pool, transaction
 from policies.model import Policies
 from policies.ruling import Flow
@@ -61,9 +62,15 @@ async def released(pool: Pool, delivery_id: uuid.UUID, policies: Policies | None
     async with transaction(pool) as connection:
         whose = await held.reviewer(connection, delivery_id)
         assert whose is not None
-        reviewer = Reviewer("cli:test", "Looked at", whose)
+        actor = Actor("cli:test", whose)
         outcome = await decide(
-            connection, delivery_id, "release", reviewer, desk, datetime.now(UTC)
+            connection,
+            delivery_id,
+            "release",
+            actor,
+            desk,
+            datetime.now(UTC),
+            reason="Looked at",
         )
     assert outcome is not None
     return outcome.state

@@ -10,7 +10,8 @@ import httpx
 import orjson
 import pytest
 
-from flag_service.releasing import Reviewer, decide
+from flag_service.actors import Actor
+from flag_service.releasing import decide
 from halyard import ids
 from halyard.postgres import Pool, transaction
 from policies.desk import Desk
@@ -209,8 +210,10 @@ async def test_only_what_a_person_released_is_called_released(facing: Facing) ->
         await save(face.pool, row)
         item = await tell(face.pool, composed(row))
         async with transaction(face.pool) as connection:
-            reviewer = Reviewer("cli:test", "Looked at", INFIRMARY)
-            outcome = await decide(connection, item, "release", reviewer, desk(), now())
+            actor = Actor("cli:test", INFIRMARY)
+            outcome = await decide(
+                connection, item, "release", actor, desk(), now(), reason="Looked at"
+            )
         assert outcome is not None
         assert (outcome.state, outcome.changed) == ("open", False)
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from flag_service.releasing import Outcome, Reviewer, decide
+from flag_service.actors import Actor
+from flag_service.releasing import Outcome, decide
 from halyard.postgres import scoped
 from policies.model import Policies, load_policies
 from policies.ruling import Flow
@@ -33,10 +34,16 @@ async def release(
 ) -> Outcome:
     """Another person of the authority releases it, as the face does."""
     desk = desk_of(known or disclosing.directory(), policies)
-    reviewer = Reviewer(by, "Looked at", NORTH)
+    actor = Actor(by, NORTH)
     async with scoped(face.pool, NORTH) as connection:
         found = await decide(
-            connection, uuid.UUID(item), "release", reviewer, desk, disclosing.now()
+            connection,
+            uuid.UUID(item),
+            "release",
+            actor,
+            desk,
+            disclosing.now(),
+            reason="Looked at",
         )
     assert found is not None
     return found
@@ -113,10 +120,12 @@ async def test_whoever_shared_it_does_not_release_it_by_the_operators_hand(
     async with facing() as face:
         await save(face.pool, alert(1))
         item = uuid.UUID(await waiting(face))
-        reviewer = Reviewer("cli:operator", "Looked at", NORTH, name=named, entered=True)
+        actor = Actor("cli:operator", NORTH, name=named, entered=True)
         desk = desk_of(disclosing.directory())
         async with scoped(face.pool, NORTH) as connection:
-            found = await decide(connection, item, "release", reviewer, desk, disclosing.now())
+            found = await decide(
+                connection, item, "release", actor, desk, disclosing.now(), reason="Looked at"
+            )
         assert found is not None
         assert (found.state, found.changed) == ("own", False)
 

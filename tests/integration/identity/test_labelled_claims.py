@@ -17,7 +17,7 @@ from bench.labelled.model import Kind, Outcome
 from sandbox.pds.server import PdsThread
 
 SEED: Final = 2026
-EACH: Final = 20  # claims of a kind: 460; the slow test takes all
+EACH: Final = 20  # claims of a kind: 600; the slow test takes all
 BUILD: Final = Path(__file__).parents[3] / "build"
 
 # Recall of the whole set that no change may fall below (docs/performance.md has what was measured).
@@ -28,18 +28,24 @@ FLOORS: Final[Mapping[str, float]] = {
     "letters: accents, hyphens, apostrophes": 0.98,
     "letters: accents, hyphens, apostrophes; no number": 0.98,
     "postcode or gender missing": 0.98,
-    "postcode or gender missing; no number": 0.98,
-    "typo in a name": 0.51,
+    "postcode or gender missing; no number": 0.64,  # with neither, a name proves too little
+    "typo in a name": 0.49,
     "typo in a name; no number": 0.4,
     "typo in the number": 0.31,
-    "nickname": 0.36,
-    "nickname; no number": 0.5,
+    "nickname": 0.33,
+    "nickname; no number": 0.33,
     "old surname": 0.98,
     "old surname; no number": 0.46,
     "moved": 0.98,
     "moved; no number": 0.98,
-    "twin, own names": 0.96,
-    "twin, own names; no number": 0.95,
+    "twin, own names": 0.82,  # the first of several names is perhaps the other's too
+    "twin, own names; no number": 0.83,
+    "twins of one first name, or whose names begin alike": 0.95,
+    "twins of one first name, or whose names begin alike; no number": 0.4,
+    "such twins, no order of birth in PDS": 0.98,
+    "such twins, no order of birth in PDS; no number": 0.35,
+    "such twins, gender missing": 0.98,
+    "such twins, gender missing; no number": 0.35,
     "newborn": 0.98,
     "restricted": 0.96,
     "restricted; no number": 0.96,
@@ -48,6 +54,8 @@ FLOORS: Final[Mapping[str, float]] = {
     "adopted, new details; no number": 0.98,
     "two of one name and birth date": 0.98,
     "two of one name and birth date; no number": 0.92,
+    "born on 1 January": 0.98,
+    "born on 1 January; no number": 0.48,
     "Scottish or Northern Irish number": 0.96,
     "record with gaps": 0.47,
     "record with gaps; no number": 0.28,
@@ -81,7 +89,7 @@ def _named(one: Result) -> tuple[str, str, str, str]:
 
 
 async def test_nobody_is_verified_as_somebody_else(cast: Cast) -> None:
-    """460 claims of 23 kinds: nobody is taken for another, no restricted child's postcode shows,
+    """600 claims of 30 kinds: nobody is taken for another, no restricted child's postcode shows,
     an invalidated number is linked to nothing, and every outcome is one that the truth allows.
     """
     results = await _measured(cast, EACH)
@@ -91,10 +99,10 @@ async def test_nobody_is_verified_as_somebody_else(cast: Cast) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # 25 s of CPU; much longer beside other work
+@pytest.mark.timeout(600)  # 40 s of CPU; much longer beside other work
 async def test_three_thousand_claims_by_kind(cast: Cast) -> None:
-    """All 3,450: the same, recall of each kind above its floor, and better than both yardsticks:
-    more is verified, and neither avoids all wrong persons at that recall.
+    """All 4,500: the same, recall of each kind above its floor, and better than both yardsticks:
+    more is verified, and both of them take twins of one first name for each other.
     """
     results = await _measured(cast, 150)
     text = f"{report.confusion(results)}\n\n{report.comparison(results)}\n"
@@ -108,8 +116,8 @@ async def test_three_thousand_claims_by_kind(cast: Cast) -> None:
     assert below == {}
     hub, number_alone, exact = report.wrong(results)
     whole = report.recall(results)
-    assert (hub, exact) == (0, 0)
-    assert number_alone > 0
+    assert hub == 0
+    assert number_alone > exact > 0
     assert whole.hub > whole.number_alone > whole.exact
     assert report.calls(results)["by search"] <= 2
 
@@ -121,6 +129,7 @@ def test_a_set_is_the_same_for_the_same_seed(cast: Cast) -> None:
     claims = list(generate(cast, SEED, 10))
     assert claims == list(generate(assemble(SEED), SEED, 10))
     assert Counter(one.kind for one in claims) == dict.fromkeys(Kind, 10)
+    assert all(one.resembles != one.person or one.person is None for one in claims)
     assert all(one.hidden is None or one.hidden != one.claim.postcode for one in claims)
     known = {one.nhs_number for one in cast.everybody if not one.superseded_by}
     assert all(one.person in known for one in claims if one.person is not None)

@@ -6,14 +6,17 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from bench.labelled.alike import MAKERS as MAKERS_ALIKE
 from bench.labelled.cast import assemble
-from bench.labelled.claims import claim_of, generate
+from bench.labelled.claims import generate
+from bench.labelled.making import claim_of
 from bench.labelled.model import Kind, Labelled, Outcome
 from sandbox.pds.people import Person
 from sandbox.pds.server import PdsThread
@@ -25,6 +28,7 @@ from tests.support.services import Database
 SEED: Final = 77
 PEOPLE: Final = 1_500
 EACH: Final = 5  # claims of a kind
+EACH_ALIKE: Final = 12  # of children whom little tells apart: many ways in which that is so
 _BATCH: Final = 60
 _CONTENT: Final = "select array_agg(to_jsonb(t)::text) from {} as t"
 
@@ -44,13 +48,18 @@ class Told:
 
 
 async def test_a_labelled_sample_through_stage_and_tracer(database: Database) -> None:
-    """Arrivals of every kind, a third of the children flagged before: nobody is verified as
+    """Arrivals of every kind, a third of the children flagged before, and of twins and namesakes a
+    third of the others, so that the local index knows them: nobody is verified as
     somebody else, nothing is said of an invalidated number, a restricted child is never named
     provisionally, and no postcode of one stands in any table or on the bus.
     """
     cast = assemble(SEED, PEOPLE)
     people = {one.nhs_number: one for one in cast.everybody}
-    claims = list(generate(cast, SEED, EACH))
+    claims = [
+        one
+        for kind, of in groupby(generate(cast, SEED, EACH_ALIKE), key=lambda one: one.kind)
+        for one in islice(of, EACH_ALIKE if kind in MAKERS_ALIKE else EACH)
+    ]
     with PdsThread(cast.everybody) as pds:
         world = World(database, pds)
         await world.open()
@@ -67,7 +76,7 @@ async def test_a_labelled_sample_through_stage_and_tracer(database: Database) ->
             await world.close()
     assert not [one for one in told if states[one.event]["state"] in ("waiting", "provisional")]
     _nobody_is_taken_for_another(world, told)
-    _what_is_due_is_verified(world, told)
+    _what_is_due_is_verified(world, told, {event: row["rule"] for event, row in states.items()})
     _nothing_is_linked_for_the_adopted(world, told)
     _restricted_children_stay_hidden(world, told, database)
     # A provisional alert that stands although nothing is proven is a person's to end
@@ -78,8 +87,15 @@ async def test_a_labelled_sample_through_stage_and_tracer(database: Database) ->
 
 
 async def _live(world: World, claims: list[Labelled], people: Mapping[str, Person]) -> list[Told]:
-    """A third of the children get a plan; then everybody arrives."""
-    flagged = dict.fromkeys(one.person for one in claims[::3] if one.person is not None)
+    """A third of the children get a plan, and a third of who is like them; then everybody comes."""
+    flagged = dict.fromkeys(
+        number
+        for number in (
+            *(one.person for one in claims[::3]),
+            *(one.resembles for one in claims[1::3]),
+        )
+        if number is not None
+    )
     await world.take(
         *(
             make.flag(_plan(people[number]), line=line, local_id=f"C{line}")
@@ -123,11 +139,13 @@ def _nobody_is_taken_for_another(world: World, told: list[Told]) -> None:
     assert wrong == [], "verified as somebody else"
 
 
-def _what_is_due_is_verified(world: World, told: list[Told]) -> None:
+def _what_is_due_is_verified(
+    world: World, told: list[Told], rules: Mapping[uuid.UUID, str]
+) -> None:
     """Where nothing but "verified" is right, the bus says so in the end."""
     held = world.holding()
     missed = [
-        (one.labelled.kind, one.labelled.variant)
+        (one.labelled.kind, one.labelled.variant, rules[one.event])
         for one in told
         if one.labelled.may == {Outcome.VERIFIED}
         and held.get(one.event) != (one.person, "VERIFIED")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import orjson
 import pytest
 
-from schemas.events import PlanType
+from halyard.postgres import transaction
+from schemas.events import AlertChange, PlanType, VisitEventKind
+from streams.tracer.housekeeping import retention
+from tests.support import death_identity as say
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
 from tests.support.identity import CHILD
@@ -160,3 +164,146 @@ async def test_an_entry_about_a_plan_on_its_way_ends_when_pds_has_its_record_aga
     await ask_again(world)
     rows = await world.rows("select rule, closed_at is null as open from worklist")
     assert [tuple(row.values()) for row in rows] == [("number-superseded-differs", False)]
+
+
+async def long_pause(world: World) -> None:
+    """Matching and the cases stand for longer than claims are held; retention runs."""
+    world.now += timedelta(hours=49)
+    async with transaction(world.pool) as connection:
+        await retention(connection, world.now)
+
+
+async def test_a_plan_on_its_way_for_days_goes_on_under_the_successor(
+    stages: BothStages, world: World
+) -> None:
+    """The authority is told, and an arrival under the new number alerts."""
+    await world.take(make.flag())
+    await world.trace_all()
+    await long_pause(world)
+    supersede(world)
+    await ask_again(world)
+    assert await letters(world) == [(make.AUTHORITY, "number-superseded")]
+    assert await world.answers() == {1: "CPR05"}
+    await stages.hand_over()
+    later = make.attendance(replace(CHILD, nhs_number=NEW), received_at=world.now)
+    await stages.take(later)
+    await stages.trace()
+    (alert,) = await stages.live()
+    assert alert.person == make.KEYS.person(NEW)
+
+
+async def test_a_plan_on_its_way_for_days_under_an_invalidated_number_is_held_nowhere(
+    stages: BothStages, world: World
+) -> None:
+    """Nor does its number stand anywhere in clear; its authority has letter, answer and entry."""
+    await world.take(make.flag())
+    await world.trace_all()
+    await long_pause(world)
+    world.knows(person_of(CHILD, invalidated=True))
+    await ask_again(world)
+    await stages.hand_over()
+    assert await world.value("select count(*) from flags") == 0
+    assert await world.value("select count(*) from flag_events where nhs_number <> ''") == 0
+    assert await letters(world) == [(make.AUTHORITY, "number-invalidated")]
+    assert await world.answers() == {1: "CPR07"}
+    assert await world.value("select count(*) from worklist where closed_at is null") == 1
+
+
+async def test_an_arrival_on_its_way_for_days_is_the_successors(
+    stages: BothStages, world: World
+) -> None:
+    """Its claim is emptied, and nothing says it again: matching itself carries it over."""
+    await stages.take(make.flag())
+    await stages.trace()
+    await world.take(make.attendance())
+    await world.trace_all()
+    await long_pause(world)
+    supersede(world)
+    await ask_again(world)
+    await stages.hand_over()
+    (alert,) = await stages.live()
+    assert alert.person == make.KEYS.person(NEW)
+
+
+async def one_by_one(stages: BothStages, world: World) -> None:
+    """Matching takes each record in a batch of its own, as from different partitions."""
+    said = list(world.sent)
+    for end in range(1, len(said) + 1):
+        world.sent[:] = said[:end]
+        await stages.hand_over()
+
+
+async def test_a_plan_and_an_arrival_on_their_way_raise_one_alert(
+    stages: BothStages, world: World
+) -> None:
+    """Not one of the old number beside one of the new."""
+    await world.take(make.flag())
+    await world.trace_all()
+    await world.take(make.attendance())
+    await world.trace_all()
+    supersede(world)
+    await ask_again(world)
+    await one_by_one(stages, world)
+    assert [one.change for one in stages.told] == [AlertChange.RAISED]
+    (alert,) = await stages.live()
+    assert alert.person == make.KEYS.person(NEW)
+
+
+async def test_a_late_event_of_the_old_number_takes_no_alert_back(
+    stages: BothStages, world: World
+) -> None:
+    """The alert moved to the successor; the admission of before comes after it."""
+    await stages.take(make.flag())
+    await stages.trace()
+    await stages.take(make.attendance())
+    await stages.trace()
+    await world.take(make.attendance(kind=VisitEventKind.ADMIT, message_id="late"))
+    await world.trace_all()
+    stages.told.clear()
+    supersede(world)
+    await ask_again(world)
+    said = list(world.sent)
+    for end in range(stages.taken + 1, len(said) + 1):
+        world.sent[:] = said[:end]
+        await stages.hand_over()
+        (alert,) = await stages.live()
+        assert alert.person == make.KEYS.person(NEW)
+    assert AlertChange.WITHDRAWN not in {one.change for one in stages.told}
+
+
+async def test_a_new_plan_on_its_way_keeps_its_child_in_the_index(
+    stages: BothStages, world: World
+) -> None:
+    """Beside an older plan that has ended, and has been taken."""
+    await stages.take(make.flag(end="2024-01-01"))
+    await stages.trace()
+    await world.take(make.flag(upload="U2", line=2))
+    await world.trace_all()
+    await long_pause(world)
+    assert await world.value("select flagged from identities") is True
+    await stages.hand_over()
+    supersede(world)
+    await stages.take(make.changed(OLD))
+    await stages.trace()
+    assert await letters(world) == [(make.AUTHORITY, "number-superseded")]
+
+
+async def test_a_case_that_is_not_carried_over_yet_keeps_its_child_in_the_index(
+    world: World,
+) -> None:
+    """The cases are behind: the open case stands under the number of before for a while."""
+    await world.take(say.death(CHILD))
+    await world.trace_all()
+    await world.rows(
+        "insert into cases (case_id, person, state, version, content, opened_at, changed_at,"
+        " eligibility) values (%(id)s, %(person)s, 'OPEN', 1, '', now(), now(), 'IN_SCOPE')",
+        id=make.new_ids()(),
+        person=make.KEYS.person(OLD),
+    )
+    supersede(world)
+    await ask_again(world)
+    await world.rows("update cases set person = %(p)s", p=make.KEYS.person(OLD))
+    world.now += timedelta(days=20)
+    await long_pause(world)
+    assert await world.rows("select person from identities") == [{"person": make.KEYS.person(NEW)}]
+    assert await world.value("select count(*) from number_successors") == 1

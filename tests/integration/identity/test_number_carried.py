@@ -3,21 +3,22 @@ proven, what its authorities read and are to look at."""
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from halyard.postgres import transaction
 from schemas.events import AlertChange, PersonClaim
-from stores import worklist
 from stores.alerts import WITHDRAWN
+from stores.coverage import coverage
 from stores.trace_requests import TraceRequest
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
 from tests.support.identity import CHILD
 from tests.support.identity_world import World, person_of
+from tests.support.worklist import decide
 
 OLD = CHILD.nhs_number or ""
 NEW = make.number(50)
@@ -179,7 +180,8 @@ async def test_a_plan_that_nobody_can_be_told_of_says_so(
 async def test_a_contradiction_is_told_once_and_ends(stages: BothStages, world: World) -> None:
     """However often PDS is asked: one letter, and what a person has ended stays ended; another
     successor is another matter; it ends by itself when PDS's record is well."""
-    await stages.take(make.flag())
+    flag = make.flag()
+    await stages.take(flag)
     await stages.trace()
     other = {"family": "Somebody", "given": ("Else",), "birth_date": "2011-01-01"}
 
@@ -192,11 +194,10 @@ async def test_a_contradiction_is_told_once_and_ends(stages: BothStages, world: 
     supersede(world, **other)
     assert [await asked(), await asked()] == [1, 1]
     assert await entries(world) == [(DIFFERS, True)]
-    entry_id = uuid.UUID(str(await world.value("select entry_id from worklist")))
-    event_id = uuid.UUID(str(await world.value("select reported_event_id from worklist")))
-    async with world.pool.connection() as connection:
-        await worklist.close(connection, {event_id: "rejected"}, now=world.now)
-        await worklist.ended(connection, entry_id, by="sw", name=None, reason="checked")
+    done = await decide(world, flag, "reject", code="nobody")
+    assert (done.state, done.outcome) == ("done", "rejected-by-person")
+    assert await world.value("select count(*) from flags") == 1  # the plan goes on being held
+    assert await world.answers() == {1: "CPR06"}
     assert await asked() == 1
     assert await entries(world) == [(DIFFERS, False)]
     third = make.number(51)
@@ -237,3 +238,26 @@ async def test_a_hospital_where_the_child_is_takes_over_the_number(
     await stages.take(make.changed(NEW))
     await stages.trace()
     assert len(await world.rows(query)) == 1
+
+
+async def test_what_nobody_looked_at_ends_and_the_plan_goes_on(
+    stages: BothStages, world: World
+) -> None:
+    """The answer does not turn into "not held" after thirty days, and what ended so is not opened
+    again for the same."""
+    await stages.take(make.flag())
+    await stages.trace()
+    before = await world.rows("select code, detail from upload_answers")
+    supersede(world, family="Somebody", given=("Else",), birth_date="2011-01-01")
+    await stages.take(make.changed(OLD))
+    await stages.trace()
+    world.now += timedelta(days=31)
+    await world.new_resolver().keep()
+    assert await world.rows("select closed_rule from worklist") == [{"closed_rule": "expired-held"}]
+    assert await world.rows("select code, detail from upload_answers") == before
+    assert await world.value("select count(*) from flags") == 1
+    async with transaction(world.pool) as connection:
+        assert (await coverage(connection))[make.AUTHORITY].unmatched_records == 0
+    await stages.take(make.changed(OLD))
+    await stages.trace()
+    assert await entries(world) == [(DIFFERS, False)]

@@ -97,7 +97,7 @@ async def test_what_was_said_is_taken_back_and_said_of_the_successor(
         await retention(connection, world.now)
     supersede(world)
     world.sent.clear()
-    stages._taken = 0
+    stages.taken = 0
     await stages.take(make.changed(OLD))
     await stages.trace()
     said = world.said()

@@ -234,7 +234,7 @@ async def test_a_death_and_its_end_are_told_as_indications(
     ):
         pds_says(world, **({"deceased": "2026-02-27"} if deceased else {}))
         world.sent.clear()
-        stages._taken = 0
+        stages.taken = 0
         await word(stages, PersonChangeKind.DEATH)
         await word(stages, PersonChangeKind.DEATH)
         events = [

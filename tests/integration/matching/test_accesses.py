@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import pytest
 
-from flag_service.releasing import Reviewer, decide
+from flag_service.actors import Actor
+from flag_service.releasing import decide
 from halyard import postgres
 from halyard.kafka import Incoming, cloudevent_headers
 from halyard.telemetry import new_traceparent
@@ -291,8 +292,10 @@ async def test_c25_a_notice_that_a_person_refused_is_no_telling(
             desk = open_desk(policies, DIRECTORY, KEYS, "process:test")
             whose = await held.reviewer(connection, row["delivery_id"])
             assert whose is not None
-            reviewer = Reviewer("user:r", "a reason", whose)
-            await decide(connection, row["delivery_id"], word, reviewer, desk, hub.now)
+            actor = Actor("user:r", whose)
+            await decide(
+                connection, row["delivery_id"], word, actor, desk, hub.now, reason="a reason"
+            )
     await hub.stage().process([second])
     assert await states(hub) == after
 

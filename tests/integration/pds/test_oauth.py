@@ -16,9 +16,11 @@ from connectors.pds.tokens import Tokens
 from halyard.settings import PdsSettings
 from sandbox.pds.server import PdsThread
 from sandbox.pds.settings import Faults
-from streams.tracer.tracer import Tracer
+from stores import trace_requests
+from streams.tracer.clients import Clients
+from streams.tracer.tracer import Tracer, ration_of
 from tests.support import identity as make
-from tests.support.identity import CHILD
+from tests.support.identity import CHILD, HOSPITAL
 from tests.support.identity_world import World
 from tests.support.services import Database
 from tests.support.waiting import aeventually
@@ -163,5 +165,65 @@ async def test_while_no_token_can_be_had_nothing_is_lost(
             assert again.request_ids == request.request_ids
             await tracer.trace(again)
         assert [state for state, _ in await world.states(arrival)] == ["verified"]
+    finally:
+        await world.close()
+
+
+async def test_a_probe_whose_token_ended_is_repeated_at_once(
+    database: Database, oauth: PdsThread, key_file: Path
+) -> None:
+    """The application's token ended during an outage. The one request that goes to see is answered
+    401: PDS answers, so the same call is made again with a new token, and does not wait for the
+    ration that it has closed for the others itself."""
+    world = World(database, oauth, breaker_seconds=60)
+    await world.open()
+    signing = PdsSettings(
+        base_url=oauth.url,
+        token_url=oauth.token_url,
+        api_key=API_KEY,
+        private_key_file=key_file,
+        key_id="test-1",
+        breaker_seconds=60,
+    )
+    settings = world.settings.model_copy(update={"pds": signing})
+    clients = Clients(settings, make.directory(), world.pool, ration_of(signing))
+    tracer = Tracer(world.pool, signing, clients.client_for, world.new_tracer()._releases)
+    try:
+        await clients.client_for(HOSPITAL).get(NUMBER, uuid4())
+        oauth.pds.tokens.expire()
+        await world.rows(
+            "update pds_ration set failures = 3, "
+            "breaker_until = clock_timestamp() - interval '1 second'"
+        )
+        arrival = make.attendance()
+        await world.take(arrival)
+        (probe,) = await aeventually(tracer.lease)
+        assert await tracer.lease() == []  # closed to others until it is answered
+        async with asyncio.timeout(5):
+            await tracer.trace(probe)
+        assert [state for state, _ in await world.states(arrival)] == ["verified"]
+        assert await world.value("select failures from pds_ration") == 0
+    finally:
+        await clients.aclose()
+        await world.close()
+
+
+async def test_a_repeated_call_waits_for_the_ration_and_for_a_429(
+    database: Database, oauth: PdsThread
+) -> None:
+    """The breaker does not hold who was let through already; a spent ration and PDS's own "too
+    many requests" do."""
+    world = World(database, oauth, calls_per_second=5, breaker_seconds=60)
+    await world.open()
+    ration = ration_of(world.settings.pds)
+    try:
+        await trace_requests.failed(world.pool, ration, at_once=True)
+        await world.rows("update pds_ration set tokens = 1, refilled_at = clock_timestamp()")
+        assert not await trace_requests.take_token(world.pool, ration)
+        assert await trace_requests.take_token(world.pool, ration, let_through=True)
+        assert not await trace_requests.take_token(world.pool, ration, let_through=True)
+        await trace_requests.slower(world.pool, ration, pause_seconds=60)
+        await world.rows("update pds_ration set tokens = 1, refilled_at = clock_timestamp()")
+        assert not await trace_requests.take_token(world.pool, ration, let_through=True)
     finally:
         await world.close()

@@ -10,10 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from pydantic import SecretStr
 
 from halyard import postgres, provisioning
-from halyard.cli.doctor import _rows, _run
 from halyard.errors import PermanentError
 from halyard.kafka import Record
 from halyard.postgres import Connection, Pool, make_pool, scoped, transaction
@@ -21,7 +19,6 @@ from stores import (
     alerts,
     audit,
     coverage,
-    fences,
     flags,
     holdings,
     mailbox,
@@ -308,56 +305,6 @@ class _Undone(Exception):
     """Nothing is kept of it."""
 
 
-async def test_security_switched_off_is_noticed(sides: Sides) -> None:
-    """`stores.fences` (and so `halyard doctor`) names each table; before, nothing is wrong."""
-    async with transaction(sides.app) as connection:
-        assert await fences.holes(connection) == []
-    for table in TABLES:
-        off = sql.SQL("alter table {} disable row level security")
-        owner(sides.database, off.format(sql.Identifier(table)))
-    async with transaction(sides.app) as connection:
-        assert await fences.holes(connection) == [
-            f"halyard_face reaches {table} without a policy" for table in sorted(TABLES)
-        ]
-
-
-async def test_a_right_without_a_policy_is_noticed(sides: Sides) -> None:
-    """Also one on a single column, on a view, or by a function of its owner's rights."""
-    owner(sides.database, sql.SQL("grant select (person) on visit_events to halyard_face"))
-    owner(sides.database, sql.SQL("create view everything as select * from alerts"))
-    owner(sides.database, sql.SQL("grant select on everything to halyard_face"))
-    owner(
-        sides.database,
-        sql.SQL(
-            "create function every() returns bigint language sql security definer "
-            "return (select count(*) from alerts)"
-        ),
-    )
-    async with transaction(sides.app) as connection:
-        assert await fences.holes(connection) == [
-            "halyard_face reaches everything without a policy",
-            "halyard_face reaches visit_events without a policy",
-            "halyard_face may call every, which has its owner's rights",
-        ]
-
-
-async def test_a_policy_that_lets_everything_through_is_noticed(sides: Sides) -> None:
-    """Security is on and a policy stands there, but it decides nothing: of the face, or of all
-    roles; seen, changed or added.
-    """
-    for policy in (
-        "create policy wide on letters for select to halyard_face using (true)",
-        "create policy wide on alerts to public using (true)",
-        "create policy wide on deliveries for insert to halyard_face with check (true)",
-    ):
-        owner(sides.database, sql.SQL(policy))
-    async with transaction(sides.app) as connection:
-        assert await fences.holes(connection) == [
-            f"policy wide lets halyard_face reach every row of {table}"
-            for table in ("alerts", "deliveries", "letters")
-        ]
-
-
 async def test_no_policy_reads_a_whole_table_for_one_row(sides: Sides) -> None:
     """``x in (select …)`` makes PostgreSQL hash all that the organisation may see, for each row
     that is added; ``exists (… where …)`` looks one up by its key.
@@ -411,15 +358,3 @@ def test_provisioning_the_face_twice_keeps_its_rights(
         database_server.admin_url, database=database.name, password="practice-face"
     )
     assert url == database.face_url
-
-
-def test_doctor_says_whether_the_fence_stands(database: Database) -> None:
-    """`rows`: all is well; a face that cannot log in; a table whose security is off."""
-    made = settings(database_url=database.url)
-    assert _run("rows", _rows, made).result == "ok"
-    nobody = made.http.model_copy(update={"database_url": SecretStr(database.url + "-none")})
-    found = _run("rows", _rows, made.model_copy(update={"http": nobody}))
-    assert (found.result, "HALYARD_HTTP__DATABASE_URL" in found.text) == ("failed", True)
-    owner(database, sql.SQL("alter table letters disable row level security"))
-    found = _run("rows", _rows, made)
-    assert (found.result, "letters without a policy" in found.text) == ("failed", True)

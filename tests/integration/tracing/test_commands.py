@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import json
 import stat
 import uuid
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from connectors.trace_files.request import reference
 from halyard.cli.main import app
+from halyard.cli.trace_person import NoAnswerYet
 from halyard.cli.who import me
 from halyard.errors import PermanentError
 from schemas.events import PersonClaim
@@ -95,6 +97,9 @@ async def test_a_file_is_started_followed_fetched_and_cancelled(
     assert (await operator.start(file(people)))["repeat_of"] == batch_id
     said = await operator.run("trace-batch", "status")
     assert batch_id in said
+    assert "Kim Clerk" in said
+    (listed,) = json.loads(await operator.run("trace-batch", "status", "--json"))["batches"]
+    assert (listed["made_by"], listed["made_by_name"]) == (me(), "Kim Clerk")
     await work(world, batches(world))
     said = await operator.run("trace-batch", "status", batch_id)
     assert "match rate 75.0% of all lines: too few; 95% are needed to go live" in said
@@ -102,7 +107,7 @@ async def test_a_file_is_started_followed_fetched_and_cancelled(
     out = operator.home / "result.csv"
     await operator.run("trace-batch", "result", batch_id, "--out", str(out), *SAID)
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(io.StringIO(out.read_text("utf-8"))))
     assert [one["outcome"] for one in rows] == [*["verified"] * 3, "no-match"]
     with pytest.raises(PermanentError, match="not there"):
         await operator.run("trace-batch", "result", batch_id, "--out", str(out), *SAID)
@@ -136,7 +141,7 @@ async def test_untraced_lines_go_out_as_a_trace_file_and_its_numbers_are_asked_o
     await work(world, mine)
     out = operator.home / "request.csv"
     await operator.run("trace-batch", "export", batch_id, "--out", str(out), *SAID)
-    exported = list(csv.reader(out.open()))
+    exported = list(csv.reader(io.StringIO(out.read_text("utf-8"))))
     lines = [row[0].partition("-")[2] for row in exported[1:]]
     assert lines == ["2", "3", "4"]  # neither the invalidated number nor the verified one
     world.knows(person_of(found, family="Mistyped"))
@@ -243,10 +248,39 @@ async def test_one_person_is_traced_from_standard_input(operator: Operator, worl
     }
     asked = ("trace-person", "--for", INFIRMARY, *SAID, "--purpose", "direct-care")
     said, _ = await asyncio.gather(operator.run(*asked, text=json.dumps(body)), answer())
-    assert "verified: the number is the person's" in said
+    assert "verified: the number that is told is the person's" in said
     assert f"NHS number {child.nhs_number}" in said
     with pytest.raises(PermanentError, match="Too little is said"):
         await operator.run(*asked, text=json.dumps({"nhs_number": child.nhs_number}))
     await operator.run(*asked, text="no json", code=2)
     with pytest.raises(PermanentError, match="neither hospital nor authority"):
         await operator.run("trace-person", "--for", "ZZ999", *SAID, text=json.dumps(body))
+
+
+async def test_what_pds_has_not_answered_in_time_is_fetched_later(
+    operator: Operator, world: World
+) -> None:
+    """The error (4: a service is away) names the trace and the command; that fetches the answer
+    for the account that asked and its organisation alone, and PDS is asked once.
+    """
+    child = claim(1)
+    world.knows(person_of(child))
+    body = {"family": child.family, "given": "Alex N1", "birth_date": child.birth_date}
+    asked = ("trace-person", "--for", INFIRMARY, *SAID, "--seconds", "0")
+    with pytest.raises(NoAnswerYet, match=r"--answer [0-9a-f-]{36} --for RX901") as away:
+        await operator.run(*asked, text=json.dumps(body))
+    trace_id = away.value.message.partition("--answer ")[2].split()[0]
+    later = (*asked, "--answer", trace_id)
+    with pytest.raises(NoAnswerYet):
+        await operator.run(*later)
+    await work(world, batches(world))
+    told = json.loads(await operator.run(*later, "--json"))
+    assert (told["trace_id"], told["outcome"]) == (trace_id, "verified")
+    assert (told["nhs_number"], told["number_rule"]) == (child.nhs_number, None)
+    assert world.pds.pds.calls()["calls"] == 1
+    for_another = ("trace-person", "--for", NORTH, *SAID, "--answer", trace_id)
+    with pytest.raises(PermanentError, match="No such trace of yours"):
+        await operator.run(*for_another)
+    await world.rows("update trace_batches set made_by = 'cli:another'")
+    with pytest.raises(PermanentError, match="No such trace of yours"):
+        await operator.run(*later)

@@ -16,7 +16,6 @@ from halyard.cli import worklist as command
 from halyard.cli.main import app
 from halyard.errors import PermanentError
 from halyard.postgres import make_pool, transaction
-from halyard.problems import HttpProblem
 from stores import resolutions, worklist
 from stores.worklist import WorklistEntry
 from tests.support.face import NORTH, environment, settings
@@ -99,8 +98,29 @@ async def test_nobody_decides_for_an_organisation_unsaid() -> None:
     assert isinstance(nobody.exception, PermanentError)
     blank = await run("reject", str(ENTRY), "--because", "nobody", "--reason", " ", *FOR)
     assert blank.exit_code == 2
-    code = await run("reject", str(ENTRY), "--because", "bored", "--reason", "seen", *FOR)
-    assert code.exit_code == 2
+    unsaid = await run("claim", str(ENTRY), "--for", NORTH)
+    assert (unsaid.exit_code, "give --by" in unsaid.output) == (2, True)
+
+
+@pytest.mark.usefixtures("entry")
+async def test_what_is_said_wrongly_is_told_with_what_may_be_said() -> None:
+    """Usage, with the option, the rule and the values that it takes; never the number."""
+    for act, option, codes in (
+        ("reject", "--because", ("nobody", "not-ours", "test-record")),
+        ("ask", "--question", ("nhs-number", "birth-date", "names", "multiple-birth")),
+        ("resolve", "--despite", ("number", "birth_date", "family", "given", "gender")),
+    ):
+        told = await run(act, str(ENTRY), option, "bored", "--reason", "seen", *FOR, text=NUMBER)
+        assert told.exit_code == 2, act
+        for word in (option, *codes):
+            assert word in told.output, (act, word)
+    wrong = await run("resolve", str(ENTRY), "--reason", "seen", *FOR, text="9990000019")
+    assert wrong.exit_code == 2
+    assert "nhs_number." in wrong.output
+    assert "9990000019" not in wrong.output
+    both = ("--despite", "number", "--despite", "birth_date")
+    nothing = await run("resolve", str(ENTRY), "--reason", "seen", *both, *FOR, text=NUMBER)
+    assert (nothing.exit_code, "worklist.nothing_left" in nothing.output) == (2, True)
 
 
 @pytest.mark.usefixtures("entry")
@@ -109,8 +129,9 @@ async def test_who_has_it_in_hand_is_told() -> None:
     assert "in hand until" in (await run("claim", str(ENTRY), *FOR)).output
     other = ("--for", NORTH, "--by", "Kim Other")
     refused = await run("retry", str(ENTRY), "--reason", "again", *other)
-    assert isinstance(refused.exception, HttpProblem)
-    assert refused.exception.rule == "worklist.claimed"
+    assert isinstance(refused.exception, PermanentError)
+    assert "worklist.claimed" in refused.exception.message
+    assert "claimed_by: Pat Clerk" in refused.exception.message
     assert "let go" in (await run("claim", str(ENTRY), "--let-go", *FOR)).output
     asked = await run("ask", str(ENTRY), "--question", "names", "--reason", "unclear", *other)
     assert "taken" in asked.output

@@ -95,3 +95,13 @@ async def test_production_needs_what_onboarding_gives(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="https://"):
         insecure.client_for("RZ9")
     await insecure.aclose()
+
+
+def test_a_lease_outlasts_a_question() -> None:
+    """A question may take twice the time-out, and its answer has to be stored: with a shorter lease
+    two tracers would ask the same, and nobody's answer might count."""
+    assert PdsSettings().lease_seconds >= 3 * PdsSettings().timeout_seconds
+    assert PdsSettings(timeout_seconds=2, lease_seconds=6).lease_seconds == 6
+    for wrong in ({"timeout_seconds": 10.1}, {"lease_seconds": 29.9}):
+        with pytest.raises(ValueError, match="three times timeout_seconds"):
+            PdsSettings(**wrong)

@@ -8,27 +8,43 @@ import pytest
 from hypothesis import given as having
 from hypothesis import strategies as st
 
+from connectors.pds.agreement import Agreement
 from connectors.pds.fields import (
-    Agreement,
-    GivenFit,
     compare_birth_date,
     compare_family,
-    compare_given,
     compare_number,
     compare_postcode,
-    fit_given,
     names_swapped,
-    tells_of_several,
 )
+from connectors.pds.given_fit import compare_given, fit_given, tells_of_several
 
 
-def test_a_prefix_is_no_agreement_across_genders() -> None:
-    """Daniel and Danielle may be twins; Rob and Robert of one gender may not."""
-    assert fit_given(("Daniel",), (("Danielle",),), same_gender=False) in (
-        GivenFit.OTHER,
-        GivenFit.NEAR,
-    )
-    assert compare_given(("Daniel",), (("Danielle",),)) is Agreement.PARTLY
+@pytest.mark.parametrize(
+    ("claimed", "held", "gender", "expected"),
+    [
+        ("Rob", "Robert", Agreement.AGREES, "prefix"),
+        ("Rob", "Robert", Agreement.ABSENT, "near"),
+        ("Rob", "Robert", Agreement.DIFFERS, "other"),
+        ("Daniel", "Danielle", Agreement.AGREES, "near"),
+        ("Daniel", "Danielle", Agreement.ABSENT, "near"),
+        ("Daniel", "Danielle", Agreement.DIFFERS, "other"),
+        ("Ann", "Annabel", Agreement.AGREES, "near"),
+        ("Nathan", "Nathaniel", Agreement.AGREES, "near"),
+        ("Ali", "Alistair", Agreement.AGREES, "near"),
+        ("Mohammed", "MohammedAli", Agreement.AGREES, "near"),
+        ("Rob James", "Robert James", Agreement.AGREES, "prefix"),
+        ("Rob James", "Robert Michael", Agreement.AGREES, "further"),
+        ("Kate", "Katherine", Agreement.ABSENT, "near"),
+        ("Kate", "Katherine", Agreement.DIFFERS, "other"),
+    ],
+)
+def test_a_beginning_is_agreement_only_as_a_short_form_of_one_gender(
+    claimed: str, held: str, gender: Agreement, expected: str
+) -> None:
+    """Daniel and Danielle, Ann and Annabel may be twins; Rob and Robert of one gender may not."""
+    one, other = tuple(claimed.split()), tuple(held.split())
+    assert fit_given(one, (other,), gender=gender) == expected
+    assert fit_given(other, (one,), gender=gender) == expected
 
 
 @pytest.mark.parametrize(
@@ -36,7 +52,17 @@ def test_a_prefix_is_no_agreement_across_genders() -> None:
     [
         (("Robin",), (("Robin", "Lee"),), "whole"),
         (("Robin", "L"), (("Robin", "Lee"),), "whole"),
-        (("Robin", "Lea"), (("Robin", "Lee"),), "whole"),
+        (("Robin", "Lea"), (("Robin", "Lee"),), "further"),
+        (("Robin", "K"), (("Robin", "Lee"),), "further"),
+        (("Robin", "L", "Ann"), (("Robin", "Lee", "Anne"),), "whole"),
+        (("Robin", "Mary", "Jane"), (("Robin", "Maryjane"),), "whole"),
+        (("Robin", "Jörg"), (("Robin", "Joerg"),), "whole"),
+        (("Mary Jane",), (("Maryjane", "Lee"),), "whole"),
+        (("Mohammed", "A"), (("Mohammed", "Ali"),), "shared"),
+        (("Mohammed", "Ali", "Khan"), (("Mohammed", "Hassan", "Khan"),), "further"),
+        (("Ali", "Mohammed"), (("Muhammad", "Ali"),), "order"),
+        (("Anna", "Maria"), (("Anna", "Louise"), ("Anna",)), "further"),
+        (("Ali",), (("Omar",), ("Alistair",)), "near"),
         (("Björn",), (("Bjoern",),), "whole"),
         (("Sam",), (("Alex",), ("Sam",)), "former"),
         (("Sam",), (("S",), ("Sam",)), "whole"),
@@ -47,7 +73,7 @@ def test_a_prefix_is_no_agreement_across_genders() -> None:
         (("Mohammed",), (("Mohammed", "Hussain"),), "shared"),
         (("Syed", "Ali"), (("Syed",),), "shared"),
         (("Mo",), (("Molly",),), "near"),
-        (("Mohamed",), (("Muhammad", "Ali"),), "spelling"),
+        (("Mohamed",), (("Muhammad", "Ali"),), "shared"),
         (("Mohamed", "Hasan"), (("Muhammad", "Ali"),), "further"),
         (("Robin", "Kit"), (("Robin", "Lee"),), "further"),
         (("Rob",), (("Robert",),), "prefix"),
@@ -60,6 +86,15 @@ def test_a_prefix_is_no_agreement_across_genders() -> None:
         (("Kate",), (("Katherine",),), "near"),
         (("Jayden",), (("Hayden",),), "near"),
         (("Mia",), (("Mya",),), "other"),
+        (("Eva",), (("Elva",),), "other"),
+        (("Elva",), (("Eva",),), "other"),
+        (("Jack",), (("Jock",),), "near"),
+        (("Mary", "Jane"), (("Maryjane",),), "whole"),
+        (("-",), (("Robin",),), "placeholder"),
+        (("Robin",), (("Robin",), ("-",)), "whole"),
+        (("Kate",), (("Alex",), ("Katherine",), ("Kate",)), "former"),
+        (("Not", "Known"), (("Robin",),), "placeholder"),
+        (("Robin",), (("Not", "Known"),), "placeholder"),
         (("R",), (("Robin",),), "silent"),
         (("R",), (("R",),), "silent"),
         (("\u4fca",), (("\u4fca",),), "whole"),
@@ -153,11 +188,13 @@ def test_names_in_each_others_place(
 @pytest.mark.parametrize(
     ("given", "expected"),
     [("Twin 1", True), ("twin2", True), ("Baby Twin A", True), ("Triplet", True),
-     ("Quad 3", True), ("Twinkle", False), ("Baby", False), ("", False)],
+     ("Quad 3", True), ("TwinA", True), ("Baby 2", True), ("BabyB", True), ("Twinkle", False),
+     ("Baby", False), ("", False)],
 )  # fmt: skip
 def test_a_name_that_tells_of_several(given: str, expected: bool) -> None:
-    """Twin, triplet and quad are known as words, not as the beginning of a name."""
+    """Twin, triplet and quad, and what counts babies; not the beginning of a name."""
     assert tells_of_several((given,)) is expected
+    assert tells_of_several(("Robin",), tuple(given.split())) is expected
 
 
 @pytest.mark.parametrize(

@@ -88,3 +88,32 @@ def test_what_was_released_stands_under_the_policy_of_that_day() -> None:
     assert ruling.fields == {"next"}
     refused = policy(**GRANTED, deny=condition(always=True))
     assert as_released(refused, late).decision is Decision.DENY
+
+
+def test_a_restricted_persons_places_are_withheld_whatever_a_policy_grants() -> None:
+    """Each flow has places of its own: of an alert the count of earlier attendances tells none, of
+    a look-up it is the authority that does.
+    """
+    places = {
+        Flow.ALERT: {"hospital.ods", "visit.department"},
+        Flow.FLAG_LOOKUP: {"hospital.ods", "visit.department", "flags.authority"},
+    }
+    fields = frozenset({"hospital.ods", "visit.department", "flags.authority", "visit.reason"})
+    whole = [{"organisation": "X0001", "fields": ["*"]}]
+    for flow, told in places.items():
+        policies = Policies.of(
+            [policy(flows=[flow.value], recipients=whole, restricted=whole, permitted_use=["x"])]
+        )
+        for restricted in (True, False):
+            ruling = decide(
+                policies, ask(flow, Sector.HEALTH, fields=fields, restricted=restricted)
+            )
+            assert ruling.decision is Decision.PERMIT
+            assert ruling.withheld == (told if restricted else frozenset())
+
+
+def test_nothing_is_released_that_nobody_released() -> None:
+    """What a policy leaves to a person stays with a person until it is said to be released."""
+    policies = Policies.of([policy(**GRANTED, review=condition(always=True))])
+    assert decide(policies, asked()).rule == "why"
+    assert decide(policies, asked(), released=True).rule == "released"

@@ -51,6 +51,8 @@ CLAIM = PersonClaim(
     given=("Sam",),
     birth_date="2019-06",
     identifiers=(Identifier("local-record", "A-7", ""),),
+    multiple_birth=False,
+    birth_order=1,
 )
 FACT = Fact(
     name="professional.role",

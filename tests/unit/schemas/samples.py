@@ -65,6 +65,8 @@ CLAIM = PersonClaim(
     local_id="L1",
     other_numbers=("9990000026",),
     identifiers=(Identifier("unique-pupil-number", "B801200005001", "E09000001"),),
+    multiple_birth=True,
+    birth_order=2,
 )
 DETAIL = VisitDetail(
     patient_class="E",

@@ -155,7 +155,7 @@ def test_a_layout_that_cannot_work_stops_the_command(tmp_path: Path, text: str, 
 def test_a_result_cannot_be_taken_for_a_formula() -> None:
     """An id that begins like one has an apostrophe before it."""
     text = header() + rows([ResultLine(2, "verified", "r", local_id="+1+cmd", nhs_number=NUMBER)])
-    assert text.decode().splitlines()[1] == f"2,'+1+cmd,verified,r,{NUMBER},"
+    assert text.decode().splitlines()[1] == f"2,'+1+cmd,verified,r,{NUMBER},,"
 
 
 def test_the_match_rate_counts_every_line() -> None:

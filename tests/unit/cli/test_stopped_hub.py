@@ -1,0 +1,71 @@
+"""A command against a hub that does not run says that, and how to start it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAUSE = ("pause", "matching", "--reason", "practice")
+COMMANDS = (
+    ("trace-person", "--for", "RX901", "--by", "Kim", "--reason", "practice"),
+    ("trace-batch", "status"),
+    ("audit", "verify"),
+    ("worklist", "list", "--organisation", "RX901"),
+    PAUSE,
+)
+
+
+def halyard(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command as a person runs it, with no setting but its data directory."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HALYARD_")}
+    return subprocess.run(
+        [sys.executable, "-m", "halyard.cli.main", *arguments],
+        env=kept | {"HALYARD_DATA_DIR": str(home / "none"), **more},
+        input='{"family": "A", "given": "B", "birth_date": "2015-01-01"}',
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one[0])
+def test_one_sentence_says_that_it_does_not_run(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Nothing of secrets, sockets or drivers; exit code 4: a service is away."""
+    done = halyard(tmp_path, *command)
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith("halyard: The hub is not running (its data directory ")
+    assert "start it with `halyard up`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_doctor_finds_it_at_once(tmp_path: Path) -> None:
+    """It waits for no part of what does not run."""
+    done = halyard(tmp_path, "doctor")
+    assert (done.returncode, done.stderr) == (1, "")
+    last = done.stdout.splitlines()[-1].split(maxsplit=2)
+    assert last[:2] == ["failed", "hub"]
+    assert last[2].startswith("The hub is not running")
+
+
+def test_who_names_a_hub_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
+    """With settings of its own the reason is the reason, without the driver's words."""
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    done = halyard(tmp_path, *PAUSE, HALYARD_DATABASE__URL=url)
+    assert done.returncode == 4
+    assert done.stderr.startswith("halyard: PostgreSQL did not complete")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_addresses_that_nothing_answers_at_are_a_hub_that_broke_off(tmp_path: Path) -> None:
+    """A killed `halyard up` leaves them."""
+    place = tmp_path / "none"
+    place.mkdir()
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    (place / "addresses.env").write_text(f"HALYARD_DATABASE__URL={url}\n")
+    done = halyard(tmp_path, *PAUSE)
+    assert done.returncode == 4
+    assert done.stderr.startswith("halyard: The hub is not running (nothing answers at the address")
