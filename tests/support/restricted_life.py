@@ -66,6 +66,8 @@ INSIDE = {
     "table:visit_events.event",
     "table:visits.department",
     "table:visits.site_ods",
+    # the practice PDS keeps its people; it is not the hub
+    "file:data/practice-pds-people.jsonl",
 }
 """Where a place of a living child who is restricted may stand."""
 DEATHS = {

@@ -28,6 +28,7 @@ from tests.support.both_stages import BothStages
 from tests.support.identity_world import World, person_of
 
 KINDS = tuple(PersonChangeKind)
+NAMES = ("Avery", "Bryn", "Cleo", "Dilys", "Emrys", "Fern")
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[LCV][0-9]+O?[0-9]?")
 """Ids, pseudonyms, and the local ids of these histories."""
 
@@ -56,12 +57,12 @@ def child(index: int) -> Child:
     base = replace(
         make.CHILD,
         family=f"Family{index}",
-        given=(f"Given{index}",),
+        given=(NAMES[index],),
         birth_date=f"2016-0{index % 9 + 1}-11",
     )
     second = replace(base, nhs_number=make.number(302 + 3 * index))
     if index % 2 == 0:
-        second = replace(second, family=f"Other{index}", given=(f"Else{index}",))
+        second = replace(second, family=f"Other{index}", given=(f"Else{NAMES[index]}",))
     return Child(
         index,
         replace(base, nhs_number=make.number(300 + 3 * index)),

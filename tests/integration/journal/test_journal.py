@@ -293,6 +293,9 @@ async def test_new_partitions_of_a_topic_are_read(
             rig.settings.kafka.bootstrap_servers,
             [TopicSpec(qualified(rig.settings, topics.ALERT_RECEIPT), 6, 1)],
         )
-        await rig.send(_receipts(40))
-        rows = await rig.until_indexed(50)
-    assert len({row["partition"] for row in rows}) > 2
+        sent = 10
+        while True:  # until the producer has heard of the new partitions
+            await rig.send(_receipts(40))
+            rows = await rig.until_indexed(sent := sent + 40)
+            if len({row["partition"] for row in rows}) > 2:
+                break

@@ -265,7 +265,12 @@ async def test_what_pds_has_not_answered_in_time_is_fetched_later(
     """
     child = claim(1)
     world.knows(person_of(child))
-    body = {"family": child.family, "given": "Alex N1", "birth_date": child.birth_date}
+    body = {
+        "family": child.family,
+        "given": "Alex N1",
+        "birth_date": child.birth_date,
+        "gender": child.gender,
+    }
     asked = ("trace-person", "--for", INFIRMARY, *SAID, "--seconds", "0")
     with pytest.raises(NoAnswerYet, match=r"--answer [0-9a-f-]{36} --for RX901") as away:
         await operator.run(*asked, text=json.dumps(body))
