@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 # Letters that NFKD leaves whole although people type them plain
@@ -50,13 +50,16 @@ _COMMON_PARTS: Final = frozenset(
     | {"junior", "snr", "jnr"}
 )
 
-# A given name that starts with one of these says nothing about which child it is
+# A given name with one of these says nothing about which child it is, or not for certain: what
+# stands beside may be the child's name, the mother's, or the family's
 _LEADING: Final = frozenset(
     {"baby", "babe", "bb", "infant", "newborn", "neonate", "unborn", "fetus", "foetus"}
     | {"twin", "twins", "triplet", "triplets", "quad", "quads", "quadruplet", "quadruplets"}
-    | {"bby", "bg", "nb", "inf", "mif", "fif", "bboy", "bgirl"}
+    | {"bby", "bg", "nb", "inf", "mif", "fif", "bboy", "bgirl", "bebe", "ubb", "ubg", "newbaby"}
+    | {"liveborn", "livebirth", "stillborn", "stillbirth", "neonatal"}
+    | {"mtwin", "ftwin", "minfant", "finfant", "mbaby", "fbaby"}
 )
-# Whose boy, or a boy of what number: as the first word of several they name nobody either
+# Whose boy, or a boy of what number: as the first or last word of several they name nobody either
 _NOUNS: Final = frozenset({"boy", "girl", "son", "daughter", "child", "male", "female"})
 _FILLERS: Final = frozenset(
     {"male", "female", "boy", "girl", "child", "son", "daughter", "of"}
@@ -64,7 +67,9 @@ _FILLERS: Final = frozenset(
     | {"no", "not", "name", "known", "given", "yet", "st", "nd", "rd", "th"}
     | {"forename", "stated", "specified", "unspecified", "un", "named"}
     | {"notnamed", "notknown", "notstated", "awaiting", "awaited", "tba", "tbc", "fnu", "lnu"}
-    | {"nfn", "anon", "anonymous"}
+    | {"nfn", "anon", "anonymous", "fi", "mi", "lb", "live", "birth", "born", "iof"}
+    | {"nofirstname", "firstname", "nameless", "nil", "pending", "tbd", "naming", "sibling"}
+    | {"prem", "premature", "preterm"}
 )
 _ROMAN: Final = frozenset({"i", "ii", "iii", "iv"})
 # Which of several
@@ -74,9 +79,11 @@ _NUMBERS: Final = _ROMAN - {"i"} | {
 }
 _BEFORE_NUMBERS: Final = frozenset({"b", "t", "tw", "tr", "g", "m", "f"})
 # Twinkle is a name, and so is Quadir
-_SEVERAL: Final = re.compile(r"twin(?!k)|triplet|quad(s|ruplets?)?$|(quin|sex)tuplet")
+_SEVERAL: Final = re.compile(r"[mf]?twin(?!k)|triplet|quad(s|ruplets?)?$|(quin|sex)tuplet")
 # Words that are written as one with others; before a single letter only those that no name begins
-_LETTERED: Final = frozenset({"baby", "twin", "triplet", "quad"})
+_LETTERED: Final = frozenset(
+    {"baby", "twin", "triplet", "quad", "mtwin", "ftwin", "minfant", "finfant", "mbaby", "fbaby"}
+)
 _STARTS: Final = tuple(
     sorted(
         {word for word in _LEADING | _NOUNS if len(word) >= 3}
@@ -199,7 +206,7 @@ def slips(one: str, other: str, *, at_most: int) -> int | None:
 
 
 def is_placeholder_given(text: str | None) -> bool:
-    """True for what stands where a given name is not known: Baby, Twin 1, B/O Ann, Unknown, NK.
+    """True for what stands where a given name is not known: Baby, Twin 1, B/O Ann, Jane Baby, NK.
 
     Errs towards True: a placeholder is never agreement, so an error costs a person's look, not a
     wrong match. An absent or empty name is a placeholder too. Words written as one (MaleInfant,
@@ -215,6 +222,8 @@ def is_placeholder_given(text: str | None) -> bool:
     if words[0] in _BEFORE_NUMBERS and words[1:] and _counts(words[1]):  # B1, T2, Tw1
         return True
     if words[0] == "bo" and words[1:]:  # baby of; alone it is a name
+        return True
+    if _ends_with_nobody(_taken_apart(without_brackets(text))):  # Jane Baby, Smith Boy 2
         return True
     return all(word in _FILLERS or _counts(word) or word in _LEADING for word in words)
 
@@ -236,6 +245,27 @@ def counts_children(text: str | None) -> bool:
     return any(_counts(word) for word in words) or any(
         _names_nobody(one) and is_initial(other) for one, other in after
     )
+
+
+def beside_placeholder(text: str | None) -> tuple[str, ...]:
+    """The words of a placeholder that may be the child's own name: Jack of Baby Jack 2.
+
+    They may be the mother's, too, or another family name. What follows "of" is the mother's.
+    """
+    if not text or _SLASHED.match(text):
+        return ()
+    words = takewhile(lambda word: word != "of", _taken_apart(without_brackets(text)))
+    return tuple(
+        word
+        for word in words
+        if not (_names_nobody(word) or _counts(word) or word in _FILLERS or is_initial(word))
+    )
+
+
+def _ends_with_nobody(words: tuple[str, ...]) -> bool:
+    """Whether a word for any child is last but for a count, or one for a baby is anywhere."""
+    last = next((w for w in reversed(words) if not (_counts(w) or is_initial(w))), "")
+    return last in _NOUNS or any(word in _LEADING for word in words)
 
 
 def _names_nobody(word: str) -> bool:

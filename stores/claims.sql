@@ -204,7 +204,7 @@ where event is not null and received_at < %(before)s and state not in ('waiting'
             and r.rule like 'resolved-by-person%%')))
     -- a plan or a death that matching, or the cases, have not taken: a number that changes meanwhile changes
     -- what is said of it. (A visit is carried over by matching itself)
-    and not (state = 'verified' and received_at >= %(untaken)s and case event_kind
+    and not (state = 'verified' and received_at >= %(untaken)s and coalesce(version, 1) > 0 and case event_kind
         when 'attendance' then false
         when 'flag' then not exists (select from flag_events f
             where f.reported_event_id = claims.reported_event_id and f.revision >= claims.revision)

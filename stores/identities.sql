@@ -98,9 +98,9 @@ where keep_until <= %(now)s::timestamptz
     -- or has, under a number of before, which the cases have not carried over yet
     and not exists (select from number_successors old join cases on cases.person = old.person
         where old.successor = known.person and cases.state = 'OPEN')
-    -- a death that the cases have not taken yet
+    -- a death that the cases have not taken yet (of an indication they keep no message: version 0)
     and not exists (select from claims where claims.person = known.person and claims.event is not null
-        and claims.event_kind in ('death', 'report') and claims.state = 'verified'
+        and claims.event_kind in ('death', 'report') and claims.state = 'verified' and claims.version > 0
         and not exists (select from case_messages where case_messages.reported_event_id = claims.reported_event_id
             and case_messages.revision >= claims.revision))
 
@@ -116,7 +116,7 @@ select count(*) as people, count(*) filter (where
         and (claims.state = 'unresolved' or claims.rule like 'resolved-by-person%%'
             and claims.decided_at > %(now)s::timestamptz - interval '49 hours'))
     and not exists (select from flags where flags.person = known.person
-        and (flags.end_date is null or flags.end_date >= (%(now)s::timestamptz - interval '365 days 1 hour')::date))
+        and (flags.end_date is null or flags.end_date >= (%(now)s::timestamptz - interval '365 days 2 hours')::date))
     -- a plan that matching has not folded yet
     and not (flagged and (flagged_at > %(now)s::timestamptz - interval '25 hours'
         or not exists (select from flag_events where flag_events.person = known.person)))
@@ -127,9 +127,9 @@ select count(*) as people, count(*) filter (where
     and not exists (select from cases where cases.person = known.person and cases.state = 'OPEN')
     and not exists (select from number_successors old join cases on cases.person = old.person
         where old.successor = known.person and cases.state = 'OPEN')
-    -- a death that the cases have not taken yet
+    -- a death that the cases have not taken yet (of an indication they keep no message: version 0)
     and not exists (select from claims where claims.person = known.person and claims.event is not null
-        and claims.event_kind in ('death', 'report') and claims.state = 'verified'
+        and claims.event_kind in ('death', 'report') and claims.state = 'verified' and claims.version > 0
         and not exists (select from case_messages where case_messages.reported_event_id = claims.reported_event_id
             and case_messages.revision >= claims.revision))
 ) as without_reason

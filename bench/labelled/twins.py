@@ -87,8 +87,14 @@ COUNTED: Final = (
 """What stands for the first and the second of several: each says that there is another."""
 _OF_BOYS: Final = (("Boy 1", "Boy 2"), ("Boy One", "Boy Two"), ("Baby Boy 1", "Baby Boy 2"))
 _OF_GIRLS: Final = (("Girl 1", "Girl 2"), ("Girlone", "Girltwo"), ("Baby Girl A", "Baby Girl B"))
-UNCOUNTED: Final = ("MaleInfant", "Baby", "InfantMale", "B/O Ann", "NewbornBoy", "BabyBoy")
-UNCOUNTED_GIRLS: Final = ("FemaleInfant", "Baby", "InfantFemale", "B/O Ann", "NewbornGirl")
+UNCOUNTED: Final = (
+    "MaleInfant", "Baby", "InfantMale", "B/O Ann", "NewbornBoy", "BabyBoy", "Liveborn", "Jane Baby",
+    "Baby Jack", "Live Birth",
+)  # fmt: skip
+UNCOUNTED_GIRLS: Final = (
+    "FemaleInfant", "Baby", "InfantFemale", "B/O Ann", "NewbornGirl", "Liveborn", "Jane Baby",
+    "Baby Ruth", "FI",
+)  # fmt: skip
 
 # Who came alone, as it is written down at a port: few names, and a year
 _ALONE: Final = (

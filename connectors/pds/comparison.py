@@ -181,7 +181,12 @@ class _Fields:
     ) -> _Fields:
         gender = compare_gender(claim.gender, record.gender)
         family = compare_family(claim.family, (record.family, *record.other_families))
-        given = weigh_given(claim.given, (record.given, *record.other_given), gender=gender)
+        given = weigh_given(
+            claim.given,
+            (record.given, *record.other_given),
+            gender=gender,
+            families=(claim.family, record.family, *record.other_families),
+        )
         several = max(several, _several(claim, record))
         fit = _among_several(given, several)
         return cls(
@@ -258,18 +263,18 @@ def _judge_names(on: _Fields, *, newborn: bool) -> _Verdict:
         return Verdict.POTENTIAL, "names_swapped"
     if on.given in _AGREED:
         return _judge_given(on)
-    if on.given in _UNLIKE:
+    if on.given in _UNLIKE and on.fit is not GivenFit.BESIDE:
         family = on.family in _AGREED
         if on.fit is GivenFit.NEAR and family and not on.several:
             return Verdict.POTENTIAL, "given_nearly"
         return Verdict.CONFLICT, "given_differs_perhaps_a_twin" if family else "names_differ"
-    # The given name is silent: the family name must agree whole
+    # The given name is silent, or nobody knows whose it is: the family name must agree whole
     if on.family is _DIFFERS:
         return Verdict.CONFLICT, "family_differs"
     # Nothing tells twins apart then but the gender
     if on.gender is _DIFFERS:
         return Verdict.POTENTIAL, "gender_differs_perhaps_a_twin"
-    if on.several or newborn:
+    if on.several or newborn or on.fit is GivenFit.BESIDE:
         return Verdict.POTENTIAL, "given_unknown_perhaps_a_twin"
     if on.unknown_date and on.birth_date is Agreement.AGREES:
         return Verdict.POTENTIAL, "birth_date_stands_for_unknown"
@@ -337,7 +342,7 @@ def _doubt(on: _Fields, score: float | None, least: float, others: _Others) -> s
     partly = on.fit not in (GivenFit.WHOLE, *_SILENT)
     reasons = (
         (on.swapped, "names_swapped"),
-        (on.fit is GivenFit.PLACEHOLDER, "placeholder_given"),
+        (on.fit in (GivenFit.PLACEHOLDER, GivenFit.BESIDE), "placeholder_given"),
         (on.fit is GivenFit.NEAR, "given_nearly"),
         (on.number is _DIFFERS, "another_number"),
         (on.birth_date is not Agreement.AGREES, f"birth_date_{on.birth_date}"),

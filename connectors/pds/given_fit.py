@@ -20,10 +20,12 @@ from halyard.given_names import (
     shared_by_siblings,
 )
 from halyard.names import (
+    beside_placeholder,
     counts_children,
     is_initial,
     is_placeholder_given,
     name_forms,
+    name_parts,
     name_words,
     normalise_name,
     slips,
@@ -47,6 +49,7 @@ class GivenFit(StrEnum):
     FURTHER = "further"  # Mohammed Hassan, Mohammed Hussain: the same first name, others differ
     SILENT = "silent"  # one side has no name, or only an initial that fits
     PLACEHOLDER = "placeholder"
+    BESIDE = "beside"  # Baby Jack, Harry: the word beside the placeholder may be another child's
     NEAR = "near"
     OTHER = "other"
 
@@ -76,6 +79,7 @@ _AS_AGREEMENT: Final = {
     GivenFit.FURTHER: Agreement.PARTLY,
     GivenFit.SILENT: Agreement.ABSENT,
     GivenFit.PLACEHOLDER: Agreement.PLACEHOLDER,
+    GivenFit.BESIDE: Agreement.NEARLY,
     GivenFit.NEAR: Agreement.NEARLY,
     GivenFit.OTHER: Agreement.DIFFERS,
 }
@@ -109,6 +113,7 @@ def weigh_given(
     held: tuple[tuple[str, ...], ...],
     *,
     gender: Agreement = Agreement.AGREES,
+    families: tuple[str | None, ...] = (),
 ) -> Given:
     """The best fit of given names with a set of a record's; the first set is the one in use.
 
@@ -116,12 +121,15 @@ def weigh_given(
     initial says nothing, unless it is a wrong one, or further names differ. A further name that
     both have (Casey Marie, Corey Marie) is no fit. A name of before counts only by what it says: an
     initial among old names, or an old name that says less, does not outvote the name in use.
+
+    A placeholder is no name, but a word beside it may be (Baby Jack): where the other side has
+    other words, it is `BESIDE`, unless they are `families`, those of claim and record.
     """
     held = tuple(names for names in held if names)
     if not any(each.strip() for each in claimed) or not held:
         return Given(GivenFit.SILENT)
     if is_placeholder_given(" ".join(claimed)) or is_placeholder_given(" ".join(held[0])):
-        return Given(GivenFit.PLACEHOLDER)
+        return Given(_fit_beside(claimed, held, families))
     now, *others = (_fit(claimed, names, gender) for names in held)
     before = min((one for one in others if one.fit in _TOLD), key=_rank, default=now)
     if _rank(before) >= _rank(now) or now.fit is GivenFit.SHARED:
@@ -136,6 +144,31 @@ def weigh_given(
 def tells_of_several(*given: tuple[str, ...]) -> bool:
     """Whether given names say that their child is one of twins or more ("Twin 2", "Baby B")."""
     return any(counts_children(" ".join(names)) for names in given)
+
+
+def _fit_beside(
+    claimed: tuple[str, ...], held: tuple[tuple[str, ...], ...], families: tuple[str | None, ...]
+) -> GivenFit:
+    """Never agreement: what is the same may be the mother's name on both sides, of two children."""
+    shared = {part for family in families for part in name_parts(family)}
+    ours, theirs = _own_words(claimed, shared), _own_words(held[0], shared)
+    if not ours or not theirs:
+        return GivenFit.PLACEHOLDER
+    before = filter(None, (_own_words(names, shared) for names in held[1:]))
+    same = any(_same_words(ours, names) for names in (theirs, *before))
+    return GivenFit.PLACEHOLDER if same else GivenFit.BESIDE
+
+
+def _own_words(given: tuple[str, ...], shared: set[str]) -> tuple[str, ...]:
+    text = " ".join(given)
+    if not is_placeholder_given(text):
+        return name_words(text)
+    return tuple(one for one in beside_placeholder(text) if normalise_name(one) not in shared)
+
+
+def _same_words(ours: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    fit = _fit(ours, theirs, Agreement.AGREES)
+    return fit in (Given(GivenFit.WHOLE), Given(GivenFit.SPELLING))
 
 
 def _rank(one: Given) -> int:

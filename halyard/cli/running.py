@@ -20,6 +20,7 @@ _ELSEWHERE = ("HALYARD_CONFIG", "HALYARD_DATABASE__", "HALYARD_KAFKA__", "HALYAR
 
 # What this process has found: the directory, and whether it had addresses; None: it has not looked
 _looked: tuple[Path, bool] | None = None
+_named = False  # whether the environment named a hub before that
 
 
 class HubNotRunning(TransientError):
@@ -28,8 +29,9 @@ class HubNotRunning(TransientError):
 
 def running_system(data_dir: Path) -> bool:
     """Take the addresses of a system that `halyard up` runs, where none are given."""
-    global _looked
+    global _looked, _named
     place = data_dir.expanduser()
+    _named = _named or (_looked is None and _names_a_hub())
     try:
         text = (place / "addresses.env").read_text()
     except OSError:
@@ -48,13 +50,13 @@ def explained(error: HalyardError) -> HalyardError:
     Only for a command that looked for a system of `halyard up` (`running_system`) and was not told
     of another by its environment: there the reason that is given is the reason.
     """
-    if _looked is None or not _away(error):
+    if _looked is None or _named or not _away(error):
         return error
     place, found = _looked
     if found:
         return HubNotRunning(
-            f"The hub is not running (nothing answers at the addresses in {place}): start it with "
-            "`halyard up`."
+            f"The hub is not running, or does not answer at the addresses in {place}: start it "
+            f"with `halyard up`. {error.message}"
         )
     return not_running() or error
 
@@ -63,12 +65,16 @@ def not_running() -> HubNotRunning | None:
     """That there is no hub to ask, as far as that can be seen without asking: no addresses, and no
     setting that names another. None before `running_system`.
     """
-    if _looked is None or _looked[1] or any(name.startswith(_ELSEWHERE) for name in os.environ):
+    if _looked is None or _looked[1] or _names_a_hub():
         return None
     return HubNotRunning(
         f"The hub is not running (its data directory {_looked[0]} has no addresses): start it "
         "with `halyard up`, or name the settings of one that runs with HALYARD_CONFIG."
     )
+
+
+def _names_a_hub() -> bool:
+    return any(name.startswith(_ELSEWHERE) for name in os.environ)
 
 
 def _away(error: HalyardError) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connectors.pds.outcomes import Bug, PdsRecord
+from connectors.pds.outcomes import Bug, NotSearchable, PdsRecord, TooMany
 from schemas.events import FlagSubmitted
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.trace_requests import TraceRequest
 from streams.identity import deaths, doubts, flags, release
-from streams.identity.answers import Judgement, TraceAnswer, judge, refusal
+from streams.identity.answers import Judgement, TraceAnswer, judge, refusal, with_former_names
 from streams.identity.evidence import Death, known_person
 from streams.identity.ledger import Ledger
 
@@ -40,9 +40,9 @@ def answer(
     ]
     verified = [(row, one, one.record) for row, one in judged if one.record is not None]
     for row, one, record in verified:
-        verify(ledger, row, one, person_in(ledger, record))
+        verify(ledger, row, one, person_in(ledger, record, said))
     if verified:
-        _release_keys(ledger, waiting, verified)
+        _release_keys(ledger, waiting, verified, said)
     told = not isinstance(said.outcome, Bug)
     for row, one in judged:  # what only follows is ended when its key settles
         state = ledger.claim(row.reported_event_id).state
@@ -53,14 +53,11 @@ def answer(
     release.settle(ledger, keys)
 
 
-def person_in(ledger: Ledger, record: PdsRecord) -> KnownPerson:
+def person_in(ledger: Ledger, record: PdsRecord, said: TraceAnswer) -> KnownPerson:
     """Whom PDS answered with, verified now."""
-    return known_person(
-        record,
-        keys=ledger.limits.keys,
-        verified_at=ledger.now,
-        keep_until=ledger.now,
-    )
+    keys, now = ledger.limits.keys, ledger.now
+    found = known_person(record, keys=keys, verified_at=now, keep_until=now)
+    return with_former_names(said, found, ledger.person(found.person), keys)
 
 
 def verify(ledger: Ledger, row: ClaimRow, one: Judgement, person: KnownPerson) -> None:
@@ -80,9 +77,10 @@ def _release_keys(
     ledger: Ledger,
     waiting: list[ClaimRow],
     verified: list[tuple[ClaimRow, Judgement, PdsRecord]],
+    said: TraceAnswer,
 ) -> None:
     """Flags of a verified key; its attendances went along in `release.verify`."""
-    found = {row.key: (row, person_in(ledger, record)) for row, _, record in verified}
+    found = {row.key: (row, person_in(ledger, record, said)) for row, _, record in verified}
     for seen in waiting:
         row = ledger.claim(seen.reported_event_id)
         if row.key not in found or row.event_kind != "flag" or not row.state.open:
@@ -113,11 +111,24 @@ def refuse(
     likely = one.potential
     # Neither proven nor contradicted: the provisional alert stands until a person decides
     stands = likely is not None and row.person == ledger.limits.keys.person(likely.nhs_number)
+    stands = stands or _still_fits(ledger, row, said)
     stands = stands or (doubted is not None and row.person == doubted)
     ledger.transition(row, ClaimState.UNRESOLVED, one.rule, one.indicator, stands=stands)
     ledger.doubt(row, doubts.shown(said, one))
     if isinstance(event, FlagSubmitted):
         ledger.answer(row, refusal(said))
+
+
+def _still_fits(ledger: Ledger, row: ClaimRow, said: TraceAnswer) -> bool:
+    """Whether `said` names nobody, and the person a claim goes on for is one it may be of. Who is
+    restricted is never named without proof.
+    """
+    if row.person is None or not isinstance(said.outcome, TooMany | NotSearchable):
+        return False
+    person = ledger.person(row.person)
+    if person is None or person.restricted:
+        return False
+    return ledger.standing(row, person).uncontradicted
 
 
 def _doubt_candidates(

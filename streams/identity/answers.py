@@ -40,7 +40,7 @@ from schemas.events import FlagRecord, NhsNumberStatus
 from stores.directory import Authority
 from stores.identities import KnownPerson
 from stores.uploads import Answer
-from streams.identity.evidence import Evidence, known_person
+from streams.identity.evidence import Evidence, demographic_token, known_person
 
 PdsAnswer = (
     Found | Superseded | Invalidated | NotFound | TooMany | InvalidNumber | NotSearchable | Bug
@@ -91,6 +91,30 @@ def person_answered(answer: TraceAnswer, keys: Keys, now: datetime) -> KnownPers
     if not isinstance(answer.outcome, Found | Superseded):
         return None
     return known_person(answer.outcome.record, keys=keys, verified_at=now, keep_until=now)
+
+
+def with_former_names(
+    answer: TraceAnswer, found: KnownPerson, known: KnownPerson | None, keys: Keys
+) -> KnownPerson:
+    """`found` as `answer` has them. A search's record has no old or maiden names: those that are
+    `known` of the same person stay, with the family name that was in use until now. Of a given
+    name only PDS says that it was one: it may have been a twin's.
+    """
+    if answer.query is None or known is None or known.person != found.person:
+        return found
+    families = [*known.other_families]
+    if known.family and known.family != found.family:
+        families.append(known.family)
+    families += [one for one in found.other_families if one not in families]
+    further = [one for one in found.other_given if one not in known.other_given]
+    every = (found.family, *families)
+    tokens = {demographic_token(keys, family, found.birth_date) for family in every}
+    return replace(
+        found,
+        other_families=tuple(families),
+        other_given=(*known.other_given, *further),
+        demographic_tokens=tuple(sorted(token for token in tokens if token)),
+    )
 
 
 def judge(

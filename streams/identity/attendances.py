@@ -97,6 +97,8 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
     candidate = ledger.person(parked.candidate) if parked is not None else None
     visit = [] if about_person(event) else ledger.of_visit(event.visit_id)
     asserted = [row for row in visit if row.person is not None]  # an unresolved one may stand
+    # two children under one visit number: what came under the event's own local id counts first
+    asserted = [row for row in asserted if row.key == key] or asserted
     visit_person = ledger.person(asserted[-1].person) if asserted else None
     by_number = _standing(evidence, numbered)
     recent = numbered is not None and ledger.lately(numbered)

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 from connectors.pds.comparison import Agreement, Comparison, compare
-from connectors.pds.given_fit import tells_of_several
+from connectors.pds.given_fit import Given, GivenFit, tells_of_several, weigh_given
 from connectors.pds.outcomes import PdsRecord
 from halyard import nhs_number
 from halyard.names import normalise_name, normalise_postcode
@@ -202,9 +202,14 @@ def same_record(known: KnownPerson, found: KnownPerson) -> bool:
 def freshest(
     held: KnownPerson, person: KnownPerson, until: datetime, *, flagged_at: datetime | None
 ) -> KnownPerson:
-    """Two states of one person as one, kept until then at least; `flagged_at` if now flagged."""
+    """Two states of one person as one, kept until then at least; `flagged_at` if now flagged.
+
+    What `person` says counts: PDS said it after `held`, or else the answer was `outdated` and asked
+    for again. The times of verification are of several tracers' clocks and do not tell.
+    """
     return replace(
-        person if person.verified_at >= held.verified_at else held,
+        person,
+        verified_at=max(held.verified_at, person.verified_at),
         keep_until=max(held.keep_until, person.keep_until, until),
         flagged=held.flagged or flagged_at is not None,
         flagged_at=flagged_at or held.flagged_at,
@@ -238,6 +243,7 @@ class Standing:
 
     person: KnownPerson
     fields: Comparison
+    evidence: Evidence
 
     @property
     def names_and_birth_date(self) -> bool:
@@ -294,14 +300,28 @@ class Standing:
 
     @property
     def supported(self) -> bool:
-        """The event itself says something of this person: number, birth date or whole name."""
-        named = self.fields.family in _AGREED and self.fields.given in _AGREED
-        return self.number or self.fields.birth_date is Agreement.AGREES or named
+        """The event itself says whose it is, and it can be no twin's: number, names and birth date;
+        or all given names, family name, birth date and gender of a child that is no newborn, and
+        of whom nobody says that it is one of several.
+        """
+        if self.full:
+            return True
+        if self.number or self.evidence.one_of_several or self.evidence.newborn:
+            return False
+        alike = self.names_and_birth_date and self.fields.gender is Agreement.AGREES
+        return alike and self.uncontradicted and self._same_given_names
+
+    @property
+    def _same_given_names(self) -> bool:
+        # the index does not say whether there is a twin: one name more or less may be what tells
+        held = (self.person.given, *self.person.other_given)
+        given = weigh_given(self.evidence.claim.given, held, gender=self.fields.gender)
+        return given == Given(GivenFit.WHOLE)
 
 
 def standing(evidence: Evidence, person: KnownPerson) -> Standing:
     """Compare an event's evidence with one known person."""
-    return Standing(person, compare_known(evidence, person))
+    return Standing(person, compare_known(evidence, person), evidence)
 
 
 def occurred(event: AttendanceReported) -> datetime:

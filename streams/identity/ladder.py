@@ -112,11 +112,13 @@ def _local_index(facts: Facts) -> Decision | None:
 
 
 def _of_visit(facts: Facts) -> Standing | None:
-    # Two sites may count their visits alike: another local id needs evidence of its own
+    # Two sites may count their visits alike, and twins may share one: another local id needs
+    # evidence of its own; of a birth the mother's number, which is all that is told
     visit = facts.visit
     if visit is None or not visit.uncontradicted:
         return None
-    return visit if facts.visit_key or visit.supported else None
+    own = facts.visit_key or visit.supported or (facts.birth and visit.number)
+    return visit if own else None
 
 
 def _same_visit(facts: Facts) -> Decision | None:

@@ -49,8 +49,9 @@ def verify(ledger: Ledger, row: ClaimRow, person: KnownPerson, rule: str, basis:
 def goes_with(ledger: Ledger, mate: ClaimRow, row: ClaimRow, person: KnownPerson) -> bool:
     """Whether `mate` is of the person whom `row` was found to be of.
 
-    Nothing may contradict. An event under another key (a visit number may clash), or under a
-    placeholder local id in another visit, needs evidence of its own.
+    Nothing may contradict. An event under another key (a visit number may clash, or be two
+    twins'), or under a placeholder local id in another visit, needs evidence of its own; of a
+    birth that is the mother's number.
     """
     if is_merge(ledger.event(mate)):
         return False
@@ -61,6 +62,8 @@ def goes_with(ledger: Ledger, mate: ClaimRow, row: ClaimRow, person: KnownPerson
     stands = ledger.standing(mate, person)
     if not stands.uncontradicted or stands.supported:
         return stands.uncontradicted
+    if is_birth(ledger.event(mate)) and stands.number:
+        return True
     if mate.key != row.key:
         return False
     if mate.visit_id is not None and mate.visit_id == row.visit_id:

@@ -132,7 +132,7 @@ def resolve(ledger: Ledger, row: ClaimRow, order: Resolution, said: TraceAnswer)
     if not borne_out or doubts.contradicted(fields) - wrong:
         return Ended("refused", CONTRADICTED)
     rule = SUPERSEDED if superseded else RESOLVED
-    person = answering.person_in(ledger, outcome.record)
+    person = answering.person_in(ledger, outcome.record, said)
     one = Judgement(
         rule,
         NhsNumberStatus.VERIFIED,
@@ -159,7 +159,7 @@ def retry(ledger: Ledger, row: ClaimRow, said: TraceAnswer) -> Ended:
         return Ended("refused", OLD_LIFE)
     one = judge(said, ledger.evidence(row), ledger.limits.thresholds)
     if one.record is not None:
-        answering.verify(ledger, row, one, answering.person_in(ledger, one.record))
+        answering.verify(ledger, row, one, answering.person_in(ledger, one.record, said))
         release.settle(ledger, [row.key])
     elif one.rule != row.rule and not isinstance(said.outcome, Bug) and not ledger.of_old_life(row):
         answering.refuse(ledger, row, one, said)

@@ -98,9 +98,10 @@ async def move(
     now: datetime,
     *,
     taken_back: Collection[uuid.UUID] = (),
+    proven: Collection[uuid.UUID] = (),
 ) -> None:
     """Everything held of `person` is the successor's, in the revisions that were said; events
-    `taken_back` are asserted of nobody, until they are said again.
+    `taken_back` are asserted of nobody, until they are said again; `proven` ones are verified now.
     """
     moved = [
         replace(
@@ -108,7 +109,12 @@ async def move(
             revision=revisions[one.reported_event_id],
             retracted=one.reported_event_id in taken_back,
             person=successor.person,
-            event=_said_of(one.event, successor, revisions[one.reported_event_id]),
+            event=_said_of(
+                one.event,
+                successor,
+                revisions[one.reported_event_id],
+                proven=one.reported_event_id in proven,
+            ),
         )
         for one in held.visit_events
         if one.reported_event_id in revisions
@@ -279,8 +285,11 @@ def _of_nobody(event: AttendanceVerified) -> AttendanceVerified:
     return replace(event, identity=identity, source_patient=nobody)
 
 
-def _said_of(event: AttendanceVerified, successor: Identity, revision: int) -> AttendanceVerified:
-    identity = replace(successor, status=event.identity.status, indicator=event.identity.indicator)
+def _said_of(
+    event: AttendanceVerified, successor: Identity, revision: int, *, proven: bool
+) -> AttendanceVerified:
+    was = successor if proven else event.identity
+    identity = replace(successor, status=was.status, indicator=was.indicator)
     return replace(
         event,
         event_id=ids.derive("verified", str(event.reported_event_id), revision, Assertion.ASSERTED),

@@ -27,13 +27,14 @@ from stores.trace_requests import TraceRequest
 from streams import letters
 from streams.cases.books import locks_of_person
 from streams.identity import outputs, rechecks, watching
-from streams.identity.answers import TraceAnswer, person_answered
+from streams.identity.answers import TraceAnswer, person_answered, with_former_names
 from streams.identity.apply import Seeds
 from streams.identity.changes import Limits
 from streams.identity.ledger import Ledger
 from streams.identity.watching import URGENT, Question
 from streams.matching import rekeying
 from streams.tracer import number_letters, scenes, settled
+from streams.tracer.followed import Followed
 from streams.tracer.number_letters import Concerned
 from streams.tracer.scenes import Scene
 
@@ -64,8 +65,9 @@ class Look:
         return mine if self.beside is None else mine.also(self.beside.seeds)
 
 
-def report(trace: TraceRequest, rule: str | None) -> None:
+def report(trace: TraceRequest, followed: Followed | None) -> None:
     """Count what a changed number came to, and say so where somebody should look."""
+    rule = None if followed is None else followed.rule
     if rule is not None:
         metrics.count("halyard_number_rechecks_total", outcome=rule)
     if rule in _NOT_CURRENT:
@@ -92,7 +94,9 @@ async def ask_about(
         await watching.check(connection, [trace], new_id)
     found = person_answered(answer, limits.keys, now)
     known = None if found is None else await _known(connection, found.person)
-    if known is not None and found is not None and rechecks.differs(known, found).anything:
+    if known is None or found is None:
+        return
+    if rechecks.differs(known, with_former_names(answer, found, known, limits.keys)).anything:
         question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
         await watching.file(connection, [question], new_id)
 
@@ -112,6 +116,8 @@ class Follower:
         """Read what is held of `person`, before any lock."""
         found = person_answered(answer, self._limits.keys, self._clock())
         before = await _known(connection, person)
+        if found is not None:
+            found = with_former_names(answer, found, before, self._limits.keys)
         plain = (
             isinstance(answer.outcome, Found)
             and before is not None
@@ -147,7 +153,8 @@ class Follower:
         found = person_answered(answer, self._limits.keys, self._clock())
         if found is None or not isinstance(outcome, Found | Superseded):
             return None
-        look = await self.look(connection, found.person, TraceAnswer(Found(outcome.record)))
+        named = TraceAnswer(Found(outcome.record), answer.query)
+        look = await self.look(connection, found.person, named)
         return None if look.before is None or look.plain else look
 
     async def lock(self, connection: Connection, look: Look, locks: frozenset[str]) -> None:
@@ -171,7 +178,7 @@ class Follower:
         trace: TraceRequest,
         answer: TraceAnswer,
         locks: frozenset[str],
-    ) -> str | None:
+    ) -> Followed | None:
         """What `answer` says otherwise than is known means for all that is held of its person,
         before anything is judged by it; None if there is nobody to follow. `look`: of
         `look_if_changed`.
@@ -190,7 +197,7 @@ class Follower:
             question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
             await watching.file(connection, [question], self._new_id)
         found = person_answered(answer, self._limits.keys, ledger.now)
-        if found is None or not _otherwise(ledger, found):
+        if found is None or not _otherwise(ledger, answer, found):
             return None
         if look is None:  # `look_if_changed` looks now
             raise LockSetGrew(locks | {f"tok:{found.person}"})
@@ -203,8 +210,8 @@ class Follower:
         trace: TraceRequest,
         look: Look,
         locks: frozenset[str],
-    ) -> str | None:
-        """Apply what PDS says, and give the rule; None if the person was forgotten, or moved."""
+    ) -> Followed | None:
+        """Apply what PDS says; None if the person was forgotten, or moved."""
         known = ledger.person(look.person)
         if known is None or known.person != look.person:
             return None
@@ -218,13 +225,16 @@ class Follower:
             )
             _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=True)
             difference = rechecks.refresh(ledger, known, found, held)
+            if difference.names and look.answer.query is not None:  # the whole record has more
+                question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
+                await watching.file(connection, [question], self._new_id)
             if difference.deceased:
                 ledger.changes.entries.extend(
                     rechecks.death_entries(ledger, trace, found, traceparent)
                 )
-            return rechecks.RECHECKED if difference.anything else "unchanged"
+            return Followed(rechecks.RECHECKED if difference.anything else "unchanged")
         if isinstance(outcome, Superseded) and found is not None:
-            if _otherwise(ledger, found):
+            if _otherwise(ledger, look.answer, found):
                 if look.beside is None:  # known, or so, only now
                     raise LockSetGrew(locks)
                 await self.decide(connection, ledger, trace, look.beside, locks)
@@ -235,7 +245,7 @@ class Follower:
             return await self._invalidated(connection, ledger, trace, known, scene, traceparent)
         _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=False)
         rechecks.list_flags(ledger, held, rechecks.NOT_FOUND, known)
-        return rechecks.NOT_FOUND
+        return Followed(rechecks.NOT_FOUND)
 
     async def heed_word(
         self, connection: Connection, ledger: Ledger, trace: TraceRequest, answer: TraceAnswer
@@ -248,9 +258,16 @@ class Follower:
             known = ledger.person(found.person)
             await watching.again_if_word(connection, trace, known, self._new_id)
 
-    async def end(self, connection: Connection, look: Look | None, rule: str | None) -> None:
-        """After the ledger was written, which is when the successor is in the index."""
-        if look is not None and look.found is not None and rule == rechecks.SUPERSEDED:
+    async def end(
+        self, connection: Connection, ledger: Ledger, look: Look | None, followed: Followed | None
+    ) -> None:
+        """After the ledger was written, which is when the successor is in the index, and what the
+        answer says of each claim is decided.
+        """
+        if look is None or look.found is None or followed is None:
+            return
+        if followed.rule == rechecks.SUPERSEDED:
+            await followed.carry(connection, ledger, look.person)
             await person_identifiers.move(connection, look.person, look.found.person)
             await sibling_links.move(connection, look.person, look.found.person)
             await number_changes.forget_person(connection, look.person)
@@ -265,7 +282,7 @@ class Follower:
         successor: KnownPerson,
         scene: Scene,
         traceparent: str,
-    ) -> str:
+    ) -> Followed:
         now = ledger.now
         holding, held = await scenes.held(
             connection, ledger, known, scene, traceparent, deaths=True
@@ -275,7 +292,7 @@ class Follower:
             rechecks.list_flags(ledger, held, rechecks.DIFFERS, known, successor)
             said = rechecks.cause_of(ledger, rechecks.DIFFERS, known, successor)
             await self._tell(connection, concerned, rechecks.DIFFERS, known, said, traceparent)
-            return rechecks.DIFFERS
+            return Followed(rechecks.DIFFERS)
         await settled.settle(connection, self._limits.directory, known.person, successor, now)
         news = rechecks.differs(known, successor).deceased
         if news and ledger.person(successor.person) is None:
@@ -291,15 +308,6 @@ class Follower:
             rechecks.SUPERSEDED,
             now,
         )
-        await rekeying.move(
-            connection,
-            holding,
-            known.person,
-            identity,
-            moved.revisions,
-            now,
-            taken_back=moved.taken_back,
-        )
         await number_changes.supersede(connection, known.person, successor.person, now)
         # after all others: a worker of the cases takes none of identity's and matching's
         both = (known.person, successor.person)
@@ -307,7 +315,7 @@ class Follower:
         await number_changes.move_deaths(connection, *both)
         cause = str(trace.trace_id)
         await self._tell(connection, concerned, rechecks.SUPERSEDED, successor, cause, traceparent)
-        return rechecks.SUPERSEDED
+        return Followed(rechecks.SUPERSEDED, holding, identity, moved)
 
     async def _invalidated(
         self,
@@ -317,7 +325,7 @@ class Follower:
         known: KnownPerson,
         scene: Scene,
         traceparent: str,
-    ) -> str:
+    ) -> Followed:
         now = ledger.now
         holding, held = await scenes.held(
             connection, ledger, known, scene, traceparent, deaths=True
@@ -329,7 +337,7 @@ class Follower:
         await number_changes.forget_person(connection, known.person)
         cause = str(trace.trace_id)
         await self._tell(connection, concerned, rechecks.INVALIDATED, known, cause, traceparent)
-        return rechecks.INVALIDATED
+        return Followed(rechecks.INVALIDATED)
 
     async def _tell(
         self,
@@ -357,10 +365,11 @@ class Follower:
         await letters.write(connection, new, self._desk, now)
 
 
-def _otherwise(ledger: Ledger, found: KnownPerson) -> bool:
+def _otherwise(ledger: Ledger, answer: TraceAnswer, found: KnownPerson) -> bool:
     known = ledger.person(found.person)
     if known is None or known.person != found.person:
         return False
+    found = with_former_names(answer, found, known, ledger.limits.keys)
     return rechecks.differs(known, found).anything
 
 

@@ -23,6 +23,7 @@ from streams.identity.apply import open_ledger, write
 from streams.identity.changes import Limits
 from streams.outbox_publisher import with_point
 from streams.tracer import following, standing
+from streams.tracer.followed import Followed
 from streams.tracer.following import Follower
 
 ASKED_AGAIN_AT_MOST: Final = 3
@@ -70,8 +71,8 @@ class Rechecker:
         faults.point("tracer.after_commit")
         if done is None:
             return False
-        outcome, lanes = done
-        following.report(trace, outcome)
+        followed, lanes = done
+        following.report(trace, followed or Followed("not_known"))
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)
         return True
@@ -92,7 +93,7 @@ class Rechecker:
         trace: TraceRequest,
         answer: TraceAnswer,
         locks: frozenset[str],
-    ) -> tuple[str, set[int]] | None:
+    ) -> tuple[Followed | None, set[int]] | None:
         look = await self._follower.look(connection, trace.token, answer)
         ledger = await open_ledger(
             connection,
@@ -114,7 +115,7 @@ class Rechecker:
             await trace_requests.put_back(connection, held, seconds=_IN_FLIGHT_SECONDS)
             return None
         ledger.finish(trace, answer.outcome.rule)
-        rule = await self._follower.decide(connection, ledger, held, look, locks)
+        followed = await self._follower.decide(connection, ledger, held, look, locks)
         lanes = await write(connection, ledger)
-        await self._follower.end(connection, look, rule)
-        return rule or "not_known", lanes
+        await self._follower.end(connection, ledger, look, followed)
+        return followed, lanes

@@ -19,6 +19,7 @@ from streams.identity.apply import Seeds, open_ledger, write
 from streams.identity.changes import Limits
 from streams.outbox_publisher import with_point
 from streams.tracer import following, standing
+from streams.tracer.followed import Followed
 from streams.tracer.following import Follower
 
 
@@ -59,8 +60,8 @@ class Releaser:
         faults.point("tracer.after_commit")
         if done is None:
             return False
-        rule, lanes = done
-        following.report(trace, rule)
+        followed, lanes = done
+        following.report(trace, followed)
         if lanes:
             await outbox.publish_lanes(self._pool, self._send, lanes)
         return True
@@ -71,7 +72,7 @@ class Releaser:
         trace: TraceRequest,
         answer: TraceAnswer,
         locks: frozenset[str],
-    ) -> tuple[str | None, set[int]] | None:
+    ) -> tuple[Followed | None, set[int]] | None:
         keys = await parked.behind(connection, trace.trace_id)
         look = await self._follower.look_if_changed(connection, trace, answer, locks)
         found = person_answered(answer, self._limits.keys, self._clock())
@@ -93,11 +94,12 @@ class Releaser:
             return None
         if await parked.behind(connection, trace.trace_id) != keys:
             raise LockSetGrew(locks)
-        rule = await self._follower.follow(connection, ledger, look, held, answer, locks)
-        doubted = trace.token if rule == rechecks.DIFFERS else None
+        followed = await self._follower.follow(connection, ledger, look, held, answer, locks)
+        contradicts = followed is not None and followed.rule == rechecks.DIFFERS
+        doubted = trace.token if contradicts else None
         answering.answer(ledger, held, keys, answer, doubted=doubted)
         lanes = await write(connection, ledger)
-        await self._follower.end(connection, look, rule)
+        await self._follower.end(connection, ledger, look, followed)
         await standing.stand(connection, ledger, answer, self._limits.keys)
         await self._follower.heed_word(connection, ledger, held, answer)
-        return rule, lanes
+        return followed, lanes

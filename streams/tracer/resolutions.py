@@ -217,7 +217,7 @@ class Resolver:
     ) -> set[int] | None:
         order = await resolutions.get(connection, resolution_id)
         row = await self._claim(connection, order) if order is not None else None
-        ledger, look, rule, held = None, None, None, None
+        ledger, look, came, held = None, None, None, None
         if row is not None:
             seeds = self._seeds(row, trace, answer)
             if order is not None and order.action == "undo":  # what went along goes back with it
@@ -241,7 +241,7 @@ class Resolver:
             if await standing.outdated(connection, held, answer, self._limits.keys, ledger):
                 return None
             if ledger is not None:  # the answer is of a number, whatever becomes of the decision
-                rule = await self._follower.follow(connection, ledger, look, held, answer, locks)
+                came = await self._follower.follow(connection, ledger, look, held, answer, locks)
         lanes: set[int] = set()
         if order is not None:
             await worklist.hold(connection, order.entry_id)
@@ -254,11 +254,11 @@ class Resolver:
             lanes = await self._carry_out(connection, order, ledger, row, trace, answer)
         if trace is not None and answer is not None:
             if ledger is not None and held is not None:
-                await self._follower.end(connection, look, rule)
+                await self._follower.end(connection, ledger, look, came)
                 await standing.stand(connection, ledger, answer, self._limits.keys)
                 await self._follower.heed_word(connection, ledger, held, answer)
             await trace_requests.finish(connection, trace.trace_id, answer.outcome.rule)
-            following.report(trace, rule)
+            following.report(trace, came)
         return lanes
 
     async def _carry_out(

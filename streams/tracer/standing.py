@@ -14,7 +14,7 @@ from halyard.postgres import Connection
 from halyard.privacy import Keys
 from stores import identities, number_changes, trace_requests
 from stores.trace_requests import TraceRequest
-from streams.identity.answers import TraceAnswer, person_answered
+from streams.identity.answers import TraceAnswer, person_answered, with_former_names
 from streams.identity.evidence import same_record
 from streams.identity.ledger import Ledger
 
@@ -70,8 +70,10 @@ async def _heard_since(
     found = person_answered(answer, keys, ledger.now)
     if found is not None:
         known = ledger.person(found.person)
-        if known is not None and known.person == found.person and not same_record(known, found):
-            about.add(known.person)
+        if known is not None and known.person == found.person:
+            found = with_former_names(answer, found, known, keys)
+            if not same_record(known, found):
+                about.add(known.person)
     if trace.kind == "get" and isinstance(answer.outcome, Superseded | Invalidated):
         known = ledger.person(trace.token)
         if known is not None and known.person == trace.token:

@@ -44,13 +44,13 @@ class BothStages:
         await self.world.trace_all()
         await self.hand_over()
 
-    async def hand_over(self) -> None:
-        """Matching takes what identity said since."""
+    async def hand_over(self, *, single: bool = False) -> None:
+        """Matching takes what identity said since; in a batch, or each record by itself."""
         fresh = [one for one in self.world.sent[self.taken :] if one.topic in _VERIFIED]
         self.taken = len(self.world.sent)
-        await self._matching.process(
-            [Incoming(one.topic, 0, 0, one.key, one.value, one.headers) for one in fresh]
-        )
+        taken = [Incoming(one.topic, 0, 0, one.key, one.value, one.headers) for one in fresh]
+        for batch in [[one] for one in taken] if single else [taken]:
+            await self._matching.process(batch)
 
     async def alerts(self, authority: str = make.AUTHORITY) -> list[AlertRow]:
         """All of the authority's alerts, restricted ones too."""

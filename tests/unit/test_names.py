@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from halyard.given_names import perhaps_a_short_form, same_name_otherwise_spelt
 from halyard.names import (
+    beside_placeholder,
     counts_children,
     is_initial,
     is_placeholder_given,
@@ -182,7 +183,10 @@ def test_parts() -> None:
         "NotNamed", "FNU", "Un-named", "Child of Ann", "Infant of Ann", "BGirl", "MaleInfant",
         "FEMALEINFANT", "TwinOne", "BabyOne", "Girlone", "Infantone", "Tw1", "2nd Twin", "BabyB",
         "1st Baby Smith", "SecondBaby", "BoyB", "Baby 2", "B2", "Boy 2", "Girl Two", "TwinII",
-        "BabyBoyTwo", "Quadruplet 3", "Unknown 2", "UnknownMale",
+        "BabyBoyTwo", "Quadruplet 3", "Unknown 2", "UnknownMale", "Jane Baby", "Smith Baby",
+        "Smith Boy", "Smith Girl 2", "Jane Baby A", "Mrs Smith Baby", "Jane Baby Smith", "Liveborn",
+        "Live Birth", "Live Born", "FI", "MI", "LB", "Bebe", "Bebe 1", "UBB", "Newbaby", "FInfantA",
+        "Mtwin1", "MTwin", "Neonatal", "Nameless", "Tbd", "Pending", "No first name", "Ann Twin",
     ],
 )  # fmt: skip
 def test_placeholders(text: str | None) -> None:
@@ -213,6 +217,13 @@ def test_placeholders(text: str | None) -> None:
         "Sonia",
         "Childe",
         "Tristan",
+        "Minh",
+        "Mina",
+        "Olive",
+        "Robin (baby)",
+        "Ba Thanh",
+        "Mi Na",
+        "Lily Mi",
         "किरण",
     ],
 )
@@ -227,7 +238,7 @@ def test_names_that_are_no_placeholders(text: str) -> None:
         "TwinA", "Twin B", "TripletC", "triplet 2", "Twin", "Ann (twin)", "Ann Twin 2", "TwinOne",
         "2nd Twin", "Quad 3", "Quadruplet", "Baby 2", "Baby B", "BabyB", "B2", "T2", "Boy 2",
         "Girl Two", "Second Baby", "BabyOne", "Tw1", "Baby Boy II", "Infant 2", "Boy B", "Girlone",
-        "B/O Ann 2", "Unknown 2", "Baby Twin A",
+        "B/O Ann 2", "Unknown 2", "Baby Twin A", "MTwin", "Mtwin1", "Jane Baby 2", "Jane Baby B",
     ],
 )  # fmt: skip
 def test_placeholders_that_count_children(text: str) -> None:
@@ -243,6 +254,17 @@ def test_placeholders_that_count_children(text: str) -> None:
 def test_names_that_count_nobody(text: str | None) -> None:
     """A baby without a count, a name, and a name that begins like a word for twins."""
     assert not counts_children(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Baby Jack", ("jack",)), ("Baby Jack 2", ("jack",)), ("Jane Baby", ("jane",)),
+     ("Son Minh", ("minh",)), ("Bo Wen", ("bo", "wen")), ("BabyBoy A", ()), ("B/O Ann", ()),
+     ("Baby of Ann", ()), ("Anna of", ("anna",)), ("Not Known", ()), ("Twin II", ()), (None, ())],
+)  # fmt: skip
+def test_words_beside_a_placeholder(text: str | None, expected: tuple[str, ...]) -> None:
+    """What may be the child's own name; a count, an initial and the mother after "of" are not."""
+    assert beside_placeholder(text) == expected
 
 
 @given(st.text())

@@ -259,6 +259,23 @@ async def test_a_rechecks_older_answer_lifts_no_restriction(
     assert all(await restricted(world))
 
 
+async def test_a_clock_that_is_behind_loses_no_restriction(
+    stages: BothStages, world: World
+) -> None:
+    """Whose answer came last counts, not whose clock says so: the tracer that hears of the
+    restriction has a clock 20 seconds behind that of the one before; the time kept goes on."""
+    await stages.take(make.flag())
+    await stages.trace()
+    verified = await world.value("select verified_at from identities")
+    world.now -= timedelta(seconds=20)
+    world.knows(person_of(CHILD, restricted=True))
+    await stages.take(make.changed(OLD))
+    await stages.trace()
+    assert await restricted(world) == [True, True]
+    assert await world.answers() == {1: "CPR02"}
+    assert await world.value("select verified_at from identities") == verified
+
+
 async def test_an_answer_that_says_the_same_is_asked_once(stages: BothStages, world: World) -> None:
     """Two answers at one moment that agree: neither is asked for again."""
     await provisional_alert(stages)

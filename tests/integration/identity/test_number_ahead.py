@@ -307,3 +307,12 @@ async def test_a_case_that_is_not_carried_over_yet_keeps_its_child_in_the_index(
     await long_pause(world)
     assert await world.rows("select person from identities") == [{"person": make.KEYS.person(NEW)}]
     assert await world.value("select count(*) from number_successors") == 1
+
+
+async def test_an_indicated_death_is_kept_no_longer_than_a_visit(world: World) -> None:
+    """The cases keep no message of it, so that nothing is waited for."""
+    await world.take(say.death(CHILD, kind=say.INDICATED, version=0))
+    await world.trace_all()
+    await long_pause(world)
+    assert await world.value("select count(*) from claims where event is not null") == 0
+    assert await world.value("select count(*) from identities") == 0

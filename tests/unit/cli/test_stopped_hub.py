@@ -68,4 +68,16 @@ def test_addresses_that_nothing_answers_at_are_a_hub_that_broke_off(tmp_path: Pa
     (place / "addresses.env").write_text(f"HALYARD_DATABASE__URL={url}\n")
     done = halyard(tmp_path, *PAUSE)
     assert done.returncode == 4
-    assert done.stderr.startswith("halyard: The hub is not running (nothing answers at the address")
+    assert done.stderr.startswith("halyard: The hub is not running, or does not answer at the addr")
+    assert "PostgreSQL did not complete" in done.stderr  # it may be up, and refuse
+
+
+def test_old_addresses_hide_nothing_of_a_hub_that_the_environment_names(tmp_path: Path) -> None:
+    """Somebody who asks production is not told to start a practice hub."""
+    place = tmp_path / "none"
+    place.mkdir()
+    (place / "addresses.env").write_text("HALYARD_API__URL=http://127.0.0.1:1\n")
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    done = halyard(tmp_path, *PAUSE, HALYARD_DATABASE__URL=url)
+    assert done.returncode == 4
+    assert done.stderr.startswith("halyard: PostgreSQL did not complete")

@@ -292,11 +292,11 @@ def test_a_late_flag_of_a_restricted_child_only_raises_the_trace() -> None:
 
 
 def test_one_visit_under_two_keys_waits_for_one_trace() -> None:
-    """A cancel under another local id, with the birth date, waits behind the visit's trace."""
+    """A cancel under another local id, with all names, waits behind the visit's trace."""
     book = make.ledger()
     arrival = make.attendance(UNNUMBERED, local_id="L1")
-    born = PersonClaim(birth_date=CHILD.birth_date)
-    cancel = make.attendance(born, local_id="L2", kind=CANCEL)
+    named = replace(UNNUMBERED, postcode=None)
+    cancel = make.attendance(named, local_id="L2", kind=CANCEL)
     take(book, arrival, cancel)
     assert trace_of(book, cancel) == trace_of(book, arrival)
     answer(book, arrival, Found(make.record(), score=1.0))
