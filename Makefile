@@ -32,7 +32,7 @@ COVERAGE = mkdir -p build && $(BIN)/coverage combine --quiet && $(BIN)/coverage 
 # Arguments of tests.fuzz.run, as in: make fuzz FUZZ="--target er7 --seconds 60"
 FUZZ :=
 
-.PHONY: help setup lint mypy scan unit check pythons test test-full fuzz mutation demo up bench bench-floods bench-upload bench-cases bench-flag-lookup bench-pds bench-identity bench-labelled format clean \
+.PHONY: help setup lint mypy scan unit check pythons warm test test-full fuzz mutation demo up bench bench-floods bench-upload bench-cases bench-flag-lookup bench-pds bench-identity bench-labelled format clean \
 	compose-demo compose-up compose-down local-docker
 
 help: ## This list
@@ -90,8 +90,12 @@ pythons: .venv/ready
 		".venv-$$version/bin/pytest" --quiet --durations=0 --durations-min=5 -p no:cacheprovider -n $(WORKERS) tests/unit < /dev/null
 	done
 
+# In a fresh checkout: each test module compiled once, and not by every worker at the same time
+warm: setup
+	@[ -d tests/unit/__pycache__ ] || $(BIN)/pytest --collect-only --quiet > /dev/null
+
 test: setup ## All checks and tests but slow ones
-	@$(MAKE) -j 2 --output-sync=target lint scan
+	@$(MAKE) -j 2 --output-sync=target lint scan warm
 	$(BIN)/python -m compileall -q $(ROOMS)
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"
 

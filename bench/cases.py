@@ -26,10 +26,10 @@ from bench.cases_report import BEGIN, END, render
 from bench.copies import add_copies
 from bench.cpu import cpu_seconds, own_seconds
 from bench.echo import run_echo
+from bench.known import warm
 from bench.load import on_schedule
 from bench.memory import forget_peak, memory
 from bench.quantiles import Latency, latency
-from bench.upload_files import warm
 from bench.workload import BROKER, DATABASE, SENDER
 from halyard.cli import practice
 from halyard.cli.system import System

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -28,9 +28,9 @@ from bench import command
 from bench.cpu import cpu_seconds, own_seconds
 from bench.identity_load import KEYS, TOKEN, TRACE, arrivals, calls_of, practice_pds
 from bench.identity_report import BEGIN, END, FEW, render
+from bench.known import batched, warm
 from bench.memory import memory
 from connectors.pds.client import PdsClient
-from connectors.pds.outcomes import PdsRecord
 from halyard import telemetry
 from halyard.clock import system_clock
 from halyard.embedded.postgres import EmbeddedPostgres
@@ -53,7 +53,7 @@ from stores.directory import Directory
 from streams.identity import outputs
 from streams.identity.agent import STAGE, IdentityStage
 from streams.identity.changes import limits_of
-from streams.identity.evidence import evidence_in, known_person
+from streams.identity.evidence import evidence_in
 from streams.tracer.release import Releaser
 from streams.tracer.tracer import Tracer
 
@@ -124,33 +124,9 @@ class Meter:
         return cpu_seconds({"server": self._server})["server"]
 
 
-def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
 async def _know(pool: Pool, people: Sequence[Person], now: datetime) -> None:
     """The local index holds them, as if PDS had verified them a moment ago."""
-    for some in _batches(people, 5_000):
-        known = [
-            known_person(
-                PdsRecord(
-                    nhs_number=each.nhs_number,
-                    family=each.family,
-                    given=each.given,
-                    birth_date=each.birth_date,
-                    gender=each.gender,
-                    postcode=each.postcode,
-                    restricted=False,
-                ),
-                keys=KEYS,
-                verified_at=now,
-                keep_until=now + timedelta(days=2),
-            )
-            for each in some
-        ]
-        async with transaction(pool) as connection:
-            await identities.put(connection, known)
+    await warm(pool, KEYS, people, now)
     async with pool.connection() as connection:
         await connection.set_autocommit(True)
         await connection.execute("analyze identities")
@@ -226,7 +202,7 @@ class Bench:
             some = people[: len(people) // 10] if run == "warm" else people
             records = list(arrivals(some, f"{name}-{run}"))
             with self._meter.part(run, len(records)):
-                for batch in _batches(records, BATCH):
+                for batch in batched(records, BATCH):
                     if bare:
                         await _bare(self._pool, batch, self._bus, self._settings)
                     else:
@@ -238,7 +214,7 @@ class Bench:
         """Three messages each of people of whom some are known; PDS is asked about the rest."""
         records = list(arrivals([*known, *unknown], "mix", messages=3))
         with self._meter.part("mix, taken in", len(records)):
-            for batch in _batches(records, BATCH):
+            for batch in batched(records, BATCH):
                 await self._stage.process(list(batch))
         limits = limits_of(self._settings, KEYS, _DIRECTORY)
         client = PdsClient(

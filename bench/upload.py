@@ -19,6 +19,7 @@ import httpx
 
 from bench import command, upload_files
 from bench.cpu import cpu_seconds
+from bench.known import warm
 from bench.memory import forget_peak, memory
 from bench.upload_report import render
 from connectors.local_authority.client import HubClient
@@ -102,7 +103,7 @@ class Workload:
                 for format_ in upload_files.FORMATS:
                     self._report(f"{size:,} records as {format_}")
                     who = upload_files.people(first, size)
-                    await upload_files.warm(pool, keys, who, system_clock())
+                    await warm(pool, keys, who, system_clock())
                     self.results.runs.append(await self._one(pool, format_, first, size))
                     first += size
 

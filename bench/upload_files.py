@@ -1,25 +1,19 @@
-"""Flag files of any length, made while they are sent, and the people in them, known already."""
+"""Flag files of any length, made while they are sent, and the people in them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import date
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
+from bench.known import batched
 from connectors.local_authority.reading import Format
-from connectors.pds.outcomes import PdsRecord
 from halyard.cli.practice import AUTHORITY
-from halyard.postgres import Pool, transaction
-from halyard.privacy import Keys
 from sandbox.pds.people import Person, generate
-from stores import identities
-from streams.identity.evidence import known_person
 
 FORMATS: Final[tuple[Format, ...]] = ("jsonl", "csv")
-T = TypeVar("T")
-_AT_ONCE: Final = 1_000
 _HEADER: Final = (
     "NHS Number,Surname,Forenames,Date of birth,Plan type,Start date,End date,GSS code,Local ID,"
     "Office phone,Emergency phone\r\n"
@@ -85,40 +79,7 @@ def _local_id(one: Person, serial: int) -> str:
     return f"BENCH-{serial}-{one.nhs_number[3:8]}"
 
 
-def _batched(items: Iterable[T], amount: int) -> Iterator[tuple[T, ...]]:
-    iterator = iter(items)
-    while some := tuple(islice(iterator, amount)):
-        yield some
-
-
 async def file(format_: Format, first: int, count: int, today: date) -> AsyncIterator[bytes]:
     """The file as it is sent, some records at a time."""
-    for some in _batched(records(format_, people(first, count), today), 200):
+    for some in batched(records(format_, people(first, count), today), 200):
         yield b"".join(some)
-
-
-async def warm(pool: Pool, keys: Keys, who: Iterable[Person], now: datetime) -> None:
-    """Put people into the local index, as if PDS had verified them lately."""
-    for some in _batched(who, _AT_ONCE):
-        async with transaction(pool) as connection:
-            await identities.put(connection, _known(keys, some, now))
-
-
-def _known(keys: Keys, some: Sequence[Person], now: datetime) -> list[identities.KnownPerson]:
-    return [
-        known_person(
-            PdsRecord(
-                nhs_number=one.nhs_number,
-                family=one.family,
-                given=one.given,
-                birth_date=one.birth_date,
-                gender=one.gender,
-                postcode=one.postcode,
-                restricted=False,
-            ),
-            keys=keys,
-            verified_at=now,
-            keep_until=now + timedelta(days=2),
-        )
-        for one in some
-    ]

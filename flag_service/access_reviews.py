@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from flag_service import cursors
+from flag_service.actors import actor_of
 from flag_service.audit import moment
 from flag_service.bodies import Body
 from halyard.caller import Caller
@@ -19,7 +21,7 @@ from halyard.postgres import Pool, scoped
 from halyard.problems import responses
 from stores.audit_reviews import Review
 from streams.audit.reading import Reader
-from streams.audit.reviewing import Reviewer, ReviewRefused, close_review, read_reviews
+from streams.audit.reviewing import ReviewRefused, close_review, read_reviews
 
 Who = Annotated[Caller, Depends(caller)]
 
@@ -108,13 +110,8 @@ def make_router(
     async def close(
         request: Request, who: Who, review_id: uuid.UUID, body: Verdict
     ) -> dict[str, Any]:
-        reviewer = Reviewer(
-            subject=who.subject,
-            organisation=who.organisation,
-            name=who.name,
-            role=",".join(sorted(who.roles)) or None,
-            request_id=request.state.request_id,
-            token_id=who.token_id,
+        reviewer = replace(
+            actor_of(who, request.state.request_id), role=",".join(sorted(who.roles)) or None
         )
         try:
             async with scoped(pool, who.organisation) as connection:

@@ -1,43 +1,15 @@
-"""Who does something by this face, or by the commands beside it, and the audit entry of it."""
+"""Who does something by this face, or by the commands beside it, and the audit entries of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from halyard.actor import Actor
 from halyard.caller import Caller
-from halyard.same_person import same_person
-from policies.desk import Asked, Desk
+from policies.desk import Asked, Desk, of_each
 from stores.audit import AuditEntry, Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts. `organisation`: whose people they are of (`HUB`: the operator's); nobody does what
-    another's people must. `roles`: for policies that ask for one. `detail`: codes that the audit
-    entry has besides. `entered`: `name` decided, and `subject` has entered it for them.
-    """
-
-    subject: str
-    organisation: str
-    name: str | None = None
-    role: str | None = None  # as the audit entry has it: the job role
-    roles: frozenset[str] = frozenset()
-    token_id: str | None = None
-    request_id: str | None = None
-    detail: tuple[tuple[str, str], ...] = ()
-    entered: bool = False
-
-    def did(self, subject: str, name: str | None) -> bool:
-        """Whether it was they who did what `subject`, of this name, did; whose decision another
-        enters has a name alone.
-        """
-        if self.subject == subject:
-            return True
-        if not self.entered or self.name is None:
-            return False
-        return same_person(self.name, subject, name)
 
 
 def actor_of(caller: Caller, request_id: str | None) -> Actor:
@@ -77,3 +49,29 @@ def entry_of(
         detail=(*detail, *actor.detail),
         **more,
     )
+
+
+def disclosures_of(
+    desk: Desk,
+    asked: Asked,
+    actor: Actor,
+    people: Iterable[str | None],
+    subject: str,
+    now: datetime,
+) -> list[AuditEntry]:
+    """That `actor` was told records of `people` (pseudonyms; None: nobody knows whose they are),
+    or was refused them: an entry for each, which counts them.
+    """
+    return [
+        entry_of(
+            desk,
+            asked,
+            actor,
+            "disclosure",
+            now,
+            person=person,
+            subject=subject,
+            detail=(("count", str(count)),),
+        )
+        for person, count in of_each(people).items()
+    ]

@@ -18,11 +18,11 @@ from starlette.responses import Response
 from connectors.fhir.audit_projection import audit_event
 from connectors.fhir.documented import BUNDLE
 from flag_service import cursors
-from flag_service.bodies import Body
+from flag_service.bodies import Body, usable_number
 from halyard import nhs_number
 from halyard.caller import Caller
 from halyard.clock import Clock
-from halyard.http import HttpProblem, caller
+from halyard.http import caller
 from halyard.postgres import Pool, scoped
 from halyard.privacy import Keys
 from halyard.problems import responses
@@ -171,16 +171,7 @@ def make_router(
         responses={200: {"model": SubjectAccessPage}, **responses(422)},
     )
     async def subject_access(request: Request, who: Who, body: SubjectAccess) -> Response:
-        parsed = nhs_number.parse(body.nhs_number, profile=profile)
-        if parsed.number is None:
-            raise HttpProblem(
-                422,
-                "Not a usable NHS number",
-                "Check the number with the person or the record it came from.",
-                rule=parsed.rule,
-                place="body.nhs_number",
-            )
-        person = keys.person(parsed.number)
+        person = keys.person(usable_number(body.nhs_number, profile))
         now = clock()
         place = cursors.decode(body.after)
         async with scoped(pool, who.organisation, (person,)) as connection:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from halyard.nhs_number import NumberProfile, parse
+from halyard.problems import HttpProblem
 from halyard.wording import is_control, says_something, turns_order
 
 _ALLOWED: Final = frozenset("\t\n\r")
@@ -43,6 +45,22 @@ class Body(BaseModel):
         if given and not says_something(value):
             raise PydanticCustomError("says_nothing", "a text in which nothing can be seen")
         return value
+
+
+def usable_number(nhs_number: str, profile: NumberProfile) -> str:
+    """The number that the member `nhs_number` of a body gives, ten digits. Raises `HttpProblem` 422
+    with the rule that it breaks.
+    """
+    parsed = parse(nhs_number, profile=profile)
+    if parsed.number is None:
+        raise HttpProblem(
+            422,
+            "Not a usable NHS number",
+            "Check the number with the person or the record it came from.",
+            rule=parsed.rule,
+            place="body.nhs_number",
+        )
+    return parsed.number
 
 
 def _hidden(character: str) -> bool:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from connectors.fhir.flag_projection import NONE_HELD_ADVICE
 from flag_service import lookup
-from flag_service.bodies import Body
+from flag_service.bodies import Body, usable_number
 from flag_service.looking import MAX_REASON
 from flag_service.lookups import Look, Lookups, Seen
 from halyard import nhs_number
@@ -71,18 +71,9 @@ def make_router(settings: Settings, lookups: Lookups) -> APIRouter:
         response_class=Response,
     )
     async def query(request: Request, body: FlagsQuery) -> Response:
-        result = nhs_number.parse(body.nhs_number, profile=profile)
-        if result.number is None:
-            raise HttpProblem(
-                422,
-                "Not a usable NHS number",
-                "Check the number with the person or the record it came from.",
-                rule=result.rule,
-                place="body.nhs_number",
-            )
         seen = await lookups.look(
             Look(
-                number=result.number,
+                number=usable_number(body.nhs_number, profile),
                 # no dependency: FastAPI takes 50 µs for one
                 caller=await caller(request),
                 purpose=Purpose(body.purpose),

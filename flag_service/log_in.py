@@ -27,6 +27,7 @@ from halyard.settings import Profile, Settings
 from halyard.signing import ASSERTION_TYPE, sign_as_client
 from halyard.telemetry import get_logger
 from halyard.tokens import Rules
+from halyard.trust import web_authorities
 
 ASSERTION_SECONDS = 60
 METADATA_SECONDS = 300.0
@@ -192,7 +193,10 @@ class LogIn:
             raise _away() from None
         try:
             async with httpx.AsyncClient(
-                timeout=seconds, follow_redirects=False, trust_env=False
+                timeout=seconds,
+                follow_redirects=False,
+                trust_env=False,
+                verify=web_authorities(),
             ) as http:
                 answer = await call(http)
         except httpx.HTTPError as error:

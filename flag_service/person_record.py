@@ -12,18 +12,18 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from flag_service import core_record
-from flag_service.actors import actor_of, entry_of
-from flag_service.bodies import Body
+from flag_service.actors import actor_of, disclosures_of
+from flag_service.bodies import Body, usable_number
 from flag_service.core_record import Opened, Opening
 from flag_service.looking import MAX_REASON
 from halyard import metrics, nhs_number
 from halyard.caller import Caller
 from halyard.clock import Clock
-from halyard.http import HttpProblem, caller
+from halyard.http import caller
 from halyard.postgres import Connection, Pool, scope, scoped
 from halyard.problems import responses
 from halyard.settings import Settings
-from policies.desk import Desk, of_each
+from policies.desk import Desk
 from policies.purposes import Purpose
 from policies.refusing import refusal
 from policies.ruling import Flow
@@ -144,17 +144,8 @@ def make_router(
         response_model_exclude_unset=True,
     )
     async def record(request: Request, who: Who, body: RecordQuery) -> dict[str, Any]:
-        parsed = nhs_number.parse(body.nhs_number, profile=profile)
-        if parsed.number is None:
-            raise HttpProblem(
-                422,
-                "Not a usable NHS number",
-                "Check the number with the person or the record it came from.",
-                rule=parsed.rule,
-                place="body.nhs_number",
-            )
         opening = Opening(
-            number=parsed.number,
+            number=usable_number(body.nhs_number, profile),
             caller=who,
             purpose=Purpose(body.purpose),
             reason=body.reason,
@@ -195,19 +186,8 @@ def make_router(
             asked, body = desk.masked(Flow.WORKLIST, organisation, body, at=now, roles=who.roles)
             if found:
                 actor = actor_of(who, request.state.request_id)
-                told = [
-                    entry_of(
-                        desk,
-                        asked,
-                        actor,
-                        "disclosure",
-                        now,
-                        person=person,
-                        subject="shared-numbers",
-                        detail=(("count", str(count)),),
-                    )
-                    for person, count in of_each(one.person for one in found).items()
-                ]
+                people = [one.person for one in found]
+                told = disclosures_of(desk, asked, actor, people, "shared-numbers", now)
                 await audit.append(connection, told)
         if found and not asked.permitted:
             raise refusal(asked)

@@ -15,7 +15,8 @@ from typing import Final, Literal
 
 import orjson
 
-from flag_service.actors import Actor, entry_of
+from flag_service.actors import entry_of
+from halyard.actor import Actor
 from halyard.postgres import Connection
 from policies import fields as field_names
 from policies.desk import Asked, Desk, masked

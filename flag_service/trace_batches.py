@@ -111,6 +111,7 @@ class BatchDetail(BatchView):
     """A batch with its reasons, the most frequent first."""
 
     reasons: list[ReasonView]
+    unusable_numbers: dict[str, int] = Field(description="Lines whose number is none, by its rule.")
 
 
 class BatchPage(BaseModel):
@@ -201,10 +202,11 @@ def make_router(mine: Tracing, directory: Directory, *, max_line_bytes: int) -> 
         async with scoped(mine.pool, asking.organisation) as connection:
             batch = known(await trace_batches.get(connection, batch_id), asking)
             why = await trace_batches.reasons(connection, batch_id)
+            unusable = await trace_batches.unusable_numbers(connection, batch_id)
         reasons = [
             {"outcome": each.outcome, "rule": each.rule, "lines": each.amount} for each in why
         ]
-        return {**view(batch, mine), "reasons": reasons}
+        return {**view(batch, mine), "reasons": reasons, "unusable_numbers": unusable}
 
     @router.get(
         "/trace-batches/{batch_id}/result",

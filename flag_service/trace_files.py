@@ -20,7 +20,7 @@ from connectors.trace_files.response import Meaning, Reader, RefusedRow, Returne
 from flag_service.tracing import ASKED_OF_LINES, Tracing, ask, denied, entry
 from halyard.caller import Caller
 from halyard.errors import PermanentError
-from halyard.postgres import scoped
+from halyard.postgres import Connection, scoped
 from schemas.events import PersonClaim
 from stores import audit, trace_batches, trace_work
 from stores.trace_batches import Batch, Question
@@ -108,18 +108,45 @@ async def take_response(
 ) -> Imported:
     """Take the response to a trace file of `batch`; `read` gives its bytes, each time anew.
 
-    Taking the same response again changes nothing. Raises `NotOpen`, and `HttpProblem` 403.
+    Each transaction that applies rows has its own audit entry, which counts them: what a hub that
+    dies has applied is on record. Taking the same response again changes nothing. Raises `NotOpen`,
+    and `HttpProblem` 403.
     """
     _check(batch)
     asked = ask(mine, asking, ASKED_OF_LINES, batch.purpose)
     imported = Imported()
+    noted = (0, 0)  # rows applied and refused that an entry counts already
+
+    async def take(chunk: list[tuple[int, Returned]]) -> None:
+        nonlocal noted
+        async with scoped(mine.pool, batch.organisation) as connection:
+            if chunk:
+                await _apply(connection, mine, batch, chunk, imported)
+            applied, refused = sum(imported.results.values()), imported.refused_count
+            about = entry(
+                mine,
+                asked,
+                asking,
+                kind="access" if asked.permitted else "refusal",
+                subject=f"trace-batch:{batch.batch_id}",
+                request_id=None,
+                reason=reason,
+                detail=(
+                    ("act", "trace-file-read"),
+                    ("count", str(applied - noted[0])),
+                    ("refused", str(refused - noted[1])),
+                ),
+            )
+            await audit.append(connection, [about])
+        noted = applied, refused
+
+    chunk: list[tuple[int, Returned]] = []
     if asked.permitted:
         times = Counter(
             one.reference.lower()
             for one in _rows(layout, mine, read())
             if isinstance(one, Returned)
         )
-        chunk: list[tuple[int, Returned]] = []
         for one in _rows(layout, mine, read()):
             if isinstance(one, RefusedRow):
                 imported.refuse(one.row, one.refusal)
@@ -131,26 +158,10 @@ async def take_response(
                 imported.refuse(one.row, Refusal("reference", "trace_file.twice"))
             else:
                 chunk.append((line, one))
-            if len(chunk) >= CHUNK:
-                await _take(mine, batch, chunk, imported)
-                chunk = []
-        await _take(mine, batch, chunk, imported)
-    about = entry(
-        mine,
-        asked,
-        asking,
-        kind="access" if asked.permitted else "refusal",
-        subject=f"trace-batch:{batch.batch_id}",
-        request_id=None,
-        reason=reason,
-        detail=(
-            ("act", "trace-file-read"),
-            ("count", str(sum(imported.results.values()))),
-            ("refused", str(imported.refused_count)),
-        ),
-    )
-    async with scoped(mine.pool, batch.organisation) as connection:
-        await audit.append(connection, [about])
+            if len(chunk) > CHUNK:  # so that the last entry has rows, if any has
+                await take(chunk[:CHUNK])
+                chunk = chunk[CHUNK:]
+    await take(chunk)
     if not asked.permitted:
         raise denied(asked)
     return imported
@@ -170,57 +181,57 @@ def _rows(
     yield from reader.end()
 
 
-async def _take(
-    mine: Tracing, batch: Batch, rows: list[tuple[int, Returned]], imported: Imported
+async def _apply(
+    connection: Connection,
+    mine: Tracing,
+    batch: Batch,
+    rows: list[tuple[int, Returned]],
+    imported: Imported,
 ) -> None:
-    """Apply some rows in one transaction."""
-    if not rows:
-        return
     now = mine.clock()
-    async with scoped(mine.pool, batch.organisation) as connection:
-        held = await trace_work.hold_batch(connection, batch.batch_id)
-        if held is None or held.state not in ("running", "done"):
-            raise NotOpen
-        standing = await trace_batches.lines_for_update(
-            connection, batch.batch_id, [line for line, _ in rows]
-        )
-        answers: list[tuple[str, LineAnswer]] = []
-        again: list[tuple[str, tuple[int, Question, PersonClaim]]] = []
-        for line, row in rows:
-            found = standing.get(line)
-            if refusal := _refused(row, found):
-                imported.refuse(row.row, refusal)
-                continue
-            assert found is not None
-            before = str(found["outcome"])
-            answer = _answer(mine, line, row, found["claim"])
-            if answer is not None:
-                if (answer.outcome, answer.rule) != (before, found["rule"]):
-                    answers.append((before, answer))
-                imported.results[answer.outcome] += 1
-                continue
-            claim = replace(found["claim"], nhs_number=row.nhs_number)
-            question = question_of(mine.keys, mine.profile, claim)
-            assert question is not None  # the reader gives numbers that can be one alone
-            again.append((before, (line, question, claim)))
-            imported.results["asked"] += 1
-        if answers:
-            await trace_work.answer(
-                connection,
-                held,
-                [one for _, one in answers],
-                now=now,
-                before=[name for name, _ in answers],
-            )
-            held = await trace_work.hold_batch(connection, batch.batch_id)
-            assert held is not None
-        await trace_work.ask_again(
+    held = await trace_work.hold_batch(connection, batch.batch_id)
+    if held is None or held.state not in ("running", "done"):
+        raise NotOpen
+    standing = await trace_batches.lines_for_update(
+        connection, batch.batch_id, [line for line, _ in rows]
+    )
+    answers: list[tuple[str, LineAnswer]] = []
+    again: list[tuple[str, tuple[int, Question, PersonClaim]]] = []
+    for line, row in rows:
+        found = standing.get(line)
+        if refusal := _refused(row, found):
+            imported.refuse(row.row, refusal)
+            continue
+        assert found is not None
+        before = str(found["outcome"])
+        answer = _answer(mine, line, row, found["claim"])
+        if answer is not None:
+            if (answer.outcome, answer.rule) != (before, found["rule"]):
+                answers.append((before, answer))
+            imported.results[answer.outcome] += 1
+            continue
+        claim = replace(found["claim"], nhs_number=row.nhs_number)
+        question = question_of(mine.keys, mine.profile, claim)
+        assert question is not None  # the reader gives numbers that can be one alone
+        again.append((before, (line, question, claim)))
+        imported.results["asked"] += 1
+    if answers:
+        await trace_work.answer(
             connection,
             held,
-            [one for _, one in again],
-            before=[name for name, _ in again],
+            [one for _, one in answers],
             now=now,
+            before=[name for name, _ in answers],
         )
+        held = await trace_work.hold_batch(connection, batch.batch_id)
+        assert held is not None
+    await trace_work.ask_again(
+        connection,
+        held,
+        [one for _, one in again],
+        before=[name for name, _ in again],
+        now=now,
+    )
 
 
 def _refused(row: Returned, found: dict[str, Any] | None) -> Refusal | None:

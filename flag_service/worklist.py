@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 
 from flag_service import cursors, worklist_actions, worklist_views
-from flag_service.actors import Actor, actor_of, entry_of
+from flag_service.actors import actor_of, disclosures_of
 from flag_service.bodies import Body
 from flag_service.shapes import WorklistDecided, WorklistItem, WorklistPage
 from flag_service.worklist_actions import (
@@ -21,6 +23,7 @@ from flag_service.worklist_actions import (
     Wanted,
     not_known,
 )
+from halyard.actor import Actor
 from halyard.caller import Caller as Who
 from halyard.clock import Clock
 from halyard.http import caller
@@ -28,7 +31,7 @@ from halyard.nhs_number import profile_for
 from halyard.postgres import Pool, scoped
 from halyard.problems import responses
 from halyard.settings import Settings
-from policies.desk import Asked, Desk, of_each
+from policies.desk import Asked, Desk
 from policies.refusing import refusal
 from policies.ruling import Flow
 from stores import audit, resolutions
@@ -63,12 +66,21 @@ class Resolve(Body):
         default=[], max_length=5, description="Never both `number` and `birth_date`."
     )
 
+    def wanted(self) -> Wanted:
+        """The decision."""
+        despite = tuple(self.despite)
+        return Wanted("resolve", self.reason, number=self.nhs_number, despite=despite)
+
 
 class Reject(Body):
     """Nobody is to be found for it."""
 
     because: REJECTIONS
     reason: Reason
+
+    def wanted(self) -> Wanted:
+        """The decision."""
+        return Wanted("reject", self.reason, code=self.because)
 
 
 class Ask(Body):
@@ -77,11 +89,32 @@ class Ask(Body):
     question: QUESTIONS
     reason: Reason
 
+    def wanted(self) -> Wanted:
+        """The decision."""
+        return Wanted("ask", self.reason, code=self.question)
+
 
 class Because(Body):
     """Why."""
 
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who decides about which entry."""
+
+    request: Request
+    asking: Who
+    entry_id: uuid.UUID
+
+
+def acting(request: Request, asking: Asking, entry_id: uuid.UUID) -> Acting:
+    """A dependency of the routes that decide."""
+    return Acting(request, asking, entry_id)
+
+
+By = Annotated[Acting, Depends(acting)]
 
 
 def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> APIRouter:
@@ -188,85 +221,40 @@ def make_router(pool: Pool, desk: Desk, clock: Clock, settings: Settings) -> API
                 raise refusal(asked)
         return shown
 
-    async def act(
-        request: Request, asking: Who, entry_id: uuid.UUID, wanted: Wanted
-    ) -> dict[str, Any]:
-        now = clock()
-        async with scoped(pool, asking.organisation) as connection:
+    async def act(by: Acting, wanted: Wanted) -> dict[str, Any]:
+        now, actor = clock(), _actor(by.asking, by.request)
+        async with scoped(pool, by.asking.organisation) as connection:
             done = await worklist_actions.decide(
-                connection,
-                entry_id,
-                wanted,
-                _actor(asking, request),
-                desk,
-                now,
-                profile=profile,
+                connection, by.entry_id, wanted, actor, desk, now, profile=profile
             )
         return _said(done)
 
-    @router.post(
+    decision = partial(router.post, tags=["worklist"], status_code=202, responses=acted)
+
+    @decision(
         "/worklist/{entry_id}/resolve",
-        tags=["worklist"],
         summary="Say whose record it is; PDS is asked for the number",
-        status_code=202,
-        responses=acted,
     )
-    async def resolve(
-        request: Request, asking: Asking, entry_id: uuid.UUID, body: Resolve
-    ) -> dict[str, Any]:
-        despite = tuple(body.despite)
-        wanted = Wanted("resolve", body.reason, number=body.nhs_number, despite=despite)
-        return await act(request, asking, entry_id, wanted)
+    async def resolve(by: By, body: Resolve) -> dict[str, Any]:
+        return await act(by, body.wanted())
 
-    @router.post(
-        "/worklist/{entry_id}/reject",
-        tags=["worklist"],
-        summary="Close an entry of which nobody is to be found",
-        status_code=202,
-        responses=acted,
+    @decision(
+        "/worklist/{entry_id}/reject", summary="Close an entry of which nobody is to be found"
     )
-    async def reject(
-        request: Request, asking: Asking, entry_id: uuid.UUID, body: Reject
-    ) -> dict[str, Any]:
-        wanted = Wanted("reject", body.reason, code=body.because)
-        return await act(request, asking, entry_id, wanted)
+    async def reject(by: By, body: Reject) -> dict[str, Any]:
+        return await act(by, body.wanted())
 
-    @router.post(
-        "/worklist/{entry_id}/ask",
-        tags=["worklist"],
-        summary="Ask whoever sent the record",
-        status_code=202,
-        responses=acted,
-    )
-    async def ask(
-        request: Request, asking: Asking, entry_id: uuid.UUID, body: Ask
-    ) -> dict[str, Any]:
-        wanted = Wanted("ask", body.reason, code=body.question)
-        return await act(request, asking, entry_id, wanted)
+    @decision("/worklist/{entry_id}/ask", summary="Ask whoever sent the record")
+    async def ask(by: By, body: Ask) -> dict[str, Any]:
+        return await act(by, body.wanted())
 
-    @router.post(
-        "/worklist/{entry_id}/retry",
-        tags=["worklist"],
-        summary="Have PDS asked again now",
-        status_code=202,
-        responses=acted,
-    )
-    async def retry(
-        request: Request, asking: Asking, entry_id: uuid.UUID, body: Because
-    ) -> dict[str, Any]:
-        return await act(request, asking, entry_id, Wanted("retry", body.reason))
+    @decision("/worklist/{entry_id}/retry", summary="Have PDS asked again now")
+    async def retry(by: By, body: Because) -> dict[str, Any]:
+        return await act(by, Wanted("retry", body.reason))
 
-    @router.post(
-        "/worklist/{entry_id}/undo",
-        tags=["worklist"],
-        summary="Take back a resolution that was wrong",
-        status_code=202,
-        responses=acted,
-    )
-    async def undo(
-        request: Request, asking: Asking, entry_id: uuid.UUID, body: Because
-    ) -> dict[str, Any]:
-        return await act(request, asking, entry_id, Wanted("undo", body.reason))
+    @decision("/worklist/{entry_id}/undo", summary="Take back a resolution that was wrong")
+    async def undo(by: By, body: Because) -> dict[str, Any]:
+        return await act(by, Wanted("undo", body.reason))
 
     return router
 
@@ -299,16 +287,4 @@ def _told(
     subject: str,
     now: datetime,
 ) -> list[AuditEntry]:
-    return [
-        entry_of(
-            desk,
-            asked,
-            actor,
-            "disclosure",
-            now,
-            person=person,
-            subject=subject,
-            detail=(("count", str(count)),),
-        )
-        for person, count in of_each(one.person for one in entries).items()
-    ]
+    return disclosures_of(desk, asked, actor, (one.person for one in entries), subject, now)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
-from flag_service.actors import Actor, entry_of
+from flag_service.actors import entry_of
+from halyard.actor import Actor
 from halyard.nhs_number import NumberProfile, parse
 from halyard.postgres import Connection
 from halyard.problems import HttpProblem

@@ -25,6 +25,7 @@ from halyard.problems import HttpProblem
 from halyard.settings import Profile, Settings
 from halyard.settings_access import AccessSettings
 from halyard.telemetry import get_logger
+from halyard.trust import web_authorities
 
 MAX_DOCUMENT: Final = 256_000  # bytes
 _FETCH_SECONDS: Final = 10.0
@@ -168,6 +169,7 @@ class Issuer:
             follow_redirects=False,
             transport=self._transport,
             trust_env=False,
+            verify=web_authorities(),
         ) as client:
             url = self._settings.issuer_keys_url
             if url is None:

@@ -6,10 +6,9 @@ that is there and not wanted is shown, and taken away by a person.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from kafka import KafkaAdminClient
 from kafka.admin import (
@@ -25,10 +24,12 @@ from kafka.admin import (
 from kafka.errors import KafkaError, NoError, SecurityDisabledError
 
 from halyard.errors import ConfigurationError, PermanentError
-from halyard.kafka_admin import admin_client
+from halyard.kafka_admin import ask
 
 Kind = Literal["TOPIC", "GROUP"]
 Operation = Literal["READ", "WRITE", "DESCRIBE"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,10 +62,13 @@ def plan(bootstrap: str, wanted: Iterable[Right]) -> AclPlan:
     """What `apply` would do. Raises `ConfigurationError` if the brokers have no authorizer,
     `BrokerUnavailable`.
     """
-    with _admin(bootstrap) as client:
+
+    def look(client: KafkaAdminClient) -> dict[ACL, Right | None]:
         found, error = client.describe_acls(_EVERYTHING)
-    _check(error)
-    there = {one: _right(one) for one in found}
+        _check(error)
+        return {one: _right(one) for one in found}
+
+    there = _ask(bootstrap, look)
     asked = set(wanted)
     return AclPlan(
         missing=tuple(sorted(asked - set(there.values()))),
@@ -83,10 +87,12 @@ def apply(bootstrap: str, rights: Iterable[Right]) -> None:
     made = [_acl(right) for right in rights]
     if not made:
         return
-    with _admin(bootstrap) as client:
-        failed = client.create_acls(made)["failed"]
-    if failed:
-        _check(failed[0])
+
+    def add(client: KafkaAdminClient) -> None:
+        for error in client.create_acls(made)["failed"]:
+            _check(error)
+
+    _ask(bootstrap, add)
 
 
 _EVERYTHING = ACLFilter(
@@ -98,13 +104,14 @@ _EVERYTHING = ACLFilter(
 )
 
 
-@contextlib.contextmanager
-def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
-    with admin_client(bootstrap) as client:
+def _ask(bootstrap: str, question: Callable[[KafkaAdminClient], T]) -> T:
+    def asked(client: KafkaAdminClient) -> T:
         try:
-            yield client
+            return question(client)
         except SecurityDisabledError:
             raise _no_authorizer() from None
+
+    return ask(bootstrap, asked)
 
 
 def _no_authorizer() -> ConfigurationError:
@@ -140,11 +147,13 @@ def _right(acl: ACL) -> Right | None:
 
 
 def _check(error: type[KafkaError] | KafkaError) -> None:
-    kind = error if isinstance(error, type) else type(error)
+    kind: type[KafkaError] = error if isinstance(error, type) else type(error)
     if kind is NoError:
         return
     if kind is SecurityDisabledError:
         raise _no_authorizer()
+    if kind.retriable:
+        raise kind
     raise PermanentError(
         f"The brokers refused ({kind.__name__}); run it as a principal that may change ACLs."
     )

@@ -9,22 +9,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
-from kafka.errors import (
-    CoordinatorLoadInProgressError,
-    CoordinatorNotAvailableError,
-    KafkaError,
-    TopicAlreadyExistsError,
-)
+from kafka.errors import KafkaError, LeaderNotAvailableError, TopicAlreadyExistsError
 
 from halyard.errors import BrokerUnavailable, ConfigurationError
 
 _TIMEOUT_MS = 15_000
+_PATIENCE_SECONDS: Final = 15.0  # a cluster's first group waits for the offsets topic to be made
+_PAUSE_SECONDS: Final = 0.2
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +157,31 @@ def admin_client(bootstrap: str) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
+def ask(bootstrap: str, question: Callable[[KafkaAdminClient], T]) -> T:
+    """What `question` has of a client; `question` changes nothing when it is asked again.
+
+    It is asked again, for `_PATIENCE_SECONDS`, while Kafka says that it cannot answer yet (a
+    group's coordinator or a partition's leader moves, or loads), and of a new client each time:
+    kafka-python 3.0 keeps a group's coordinator for as long as the client lives, also one that has
+    said that it is none. Raises as `admin_client`.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        with admin_client(bootstrap) as client:
+            try:
+                return question(client)
+            except KafkaError as error:
+                if not error.retriable or time.monotonic() >= deadline:
+                    raise
+        time.sleep(_PAUSE_SECONDS)
+
+
 def plan(bootstrap: str, wanted: Sequence[TopicSpec]) -> Plan:
     """What would make the cluster as `wanted`; changes nothing.
 
     Raises `BrokerUnavailable` if no broker answers.
     """
-    with admin_client(bootstrap) as client:
-        return _plan(client, wanted)
+    return ask(bootstrap, lambda client: _plan(client, wanted))
 
 
 def _plan(client: KafkaAdminClient, wanted: Sequence[TopicSpec]) -> Plan:
@@ -174,6 +191,8 @@ def _plan(client: KafkaAdminClient, wanted: Sequence[TopicSpec]) -> Plan:
     brokers = len(client.describe_cluster()["brokers"])
     create = tuple(spec for spec in wanted if spec.name not in present)
     there = [spec for spec in wanted if spec.name in present]
+    if not all(present[spec.name] for spec in there):  # just made: the broker knows the name alone
+        raise LeaderNotAvailableError
     extend, warnings = [], []
     for spec in there:
         count, copies = len(present[spec.name]), len(present[spec.name][0]["replica_nodes"])
@@ -218,60 +237,59 @@ def apply(bootstrap: str, wanted: Sequence[TopicSpec]) -> Plan:
     Returns when every topic has its leaders. Raises `BrokerUnavailable`, and
     `ConfigurationError` if the cluster refuses.
     """
-    with admin_client(bootstrap) as client:
-        todo = _plan(client, wanted)
-        if todo.create:
-            with contextlib.suppress(TopicAlreadyExistsError):  # another did the same just now
-                client.create_topics(
-                    {
-                        spec.name: {
-                            "num_partitions": spec.partitions,
-                            "replication_factor": spec.replication,
-                            "configs": dict(spec.config),
-                        }
-                        for spec in todo.create
+    begun: list[Plan] = []  # asked again, the second plan lacks what the first has done
+
+    def change(client: KafkaAdminClient) -> Plan:
+        begun.append(_plan(client, wanted))
+        _carry_out(client, begun[-1])
+        return begun[0]
+
+    return ask(bootstrap, change)
+
+
+def _carry_out(client: KafkaAdminClient, todo: Plan) -> None:
+    if todo.create:
+        with contextlib.suppress(TopicAlreadyExistsError):  # another did the same just now
+            client.create_topics(
+                {
+                    spec.name: {
+                        "num_partitions": spec.partitions,
+                        "replication_factor": spec.replication,
+                        "configs": dict(spec.config),
                     }
-                )
-            client.wait_for_topics([spec.name for spec in todo.create])
-        if todo.extend:
-            client.create_partitions({one.topic: one.wanted for one in todo.extend})
-            client.wait_for_topics([one.topic for one in todo.extend])
-        if todo.configure:
-            changes: dict[str, dict[str, str]] = {}
-            for change in todo.configure:
-                changes.setdefault(change.topic, {})[change.key] = change.wanted
-            client.alter_configs(
-                [
-                    ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)
-                    for topic, configs in changes.items()
-                ]
+                    for spec in todo.create
+                }
             )
-        return todo
+        client.wait_for_topics([spec.name for spec in todo.create])
+    if todo.extend:
+        client.create_partitions({one.topic: one.wanted for one in todo.extend})
+        client.wait_for_topics([one.topic for one in todo.extend])
+    if todo.configure:
+        changes: dict[str, dict[str, str]] = {}
+        for change in todo.configure:
+            changes.setdefault(change.topic, {})[change.key] = change.wanted
+        said = client.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)
+                for topic, configs in changes.items()
+            ]
+        )
+        # kafka-python hands a refusal on as a text in its answer
+        if refused := sorted(name for name, result in said["topic"].items() if result != "OK"):
+            raise ConfigurationError(
+                f"Kafka refused the settings of {', '.join(refused)}; check the topic's settings "
+                "in the registry and the rights of this client."
+            )
 
 
 def describe(bootstrap: str) -> Cluster:
     """The cluster's id, brokers and controller. Raises `BrokerUnavailable`."""
-    with admin_client(bootstrap) as client:
-        told = client.describe_cluster()
+    told = ask(bootstrap, lambda client: client.describe_cluster())
     return Cluster(
         cluster_id=told["cluster_id"],
         brokers=tuple(f"{broker['host']}:{broker['port']}" for broker in told["brokers"]),
         controller=told["controller_id"],
     )
-
-
-def _group_offsets(client: KafkaAdminClient, group: str) -> dict[TopicPartition, Any]:
-    # A cluster's first group waits for the offsets topic to be made
-    deadline = time.monotonic() + _TIMEOUT_MS / 1000
-    while True:
-        try:
-            offsets: dict[TopicPartition, Any] = client.list_group_offsets(group)[group]
-        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            return offsets
 
 
 def group_lag(bootstrap: str, group: str, topics: Sequence[str] = ()) -> list[PartitionLag]:
@@ -280,19 +298,20 @@ def group_lag(bootstrap: str, group: str, topics: Sequence[str] = ()) -> list[Pa
     Names are as on the cluster. Raises `BrokerUnavailable`, also for a topic that the broker does
     not know, or not yet whole: of what it does not tell, nobody knows how far the group is.
     """
-    with admin_client(bootstrap) as client:
-        committed = {
-            partition: offset.offset
-            for partition, offset in _group_offsets(client, group).items()
-            if offset.offset >= 0
-        }
-        partitions = set(committed)
-        if topics:
-            partitions = _partitions(client, topics)
-        if not partitions:
-            return []
-        starts = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-        ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+    return ask(bootstrap, lambda client: _group_lag(client, group, topics))
+
+
+def _group_lag(client: KafkaAdminClient, group: str, topics: Sequence[str]) -> list[PartitionLag]:
+    committed = {
+        partition: offset.offset
+        for partition, offset in client.list_group_offsets(group)[group].items()
+        if offset.offset >= 0
+    }
+    partitions = _partitions(client, topics) if topics else set(committed)
+    if not partitions:
+        return []
+    starts = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+    ends = client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
     return [
         PartitionLag(
             one.topic, one.partition, committed.get(one), starts[one].offset, ends[one].offset

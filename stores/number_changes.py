@@ -209,10 +209,10 @@ async def move_deaths(connection: Connection, person: str, successor: str) -> No
         await connection.execute(_SQL[name], values)
 
 
-async def visits_naming(connection: Connection, person: str) -> dict[uuid.UUID, str]:
-    """Visit to source patient, of visits that name `person` or that an alert of them is about."""
+async def visits_naming(connection: Connection, person: str) -> set[tuple[uuid.UUID, str]]:
+    """Visit and source patient, of visits that name `person` or that an alert of them is about."""
     cursor = await connection.execute(_SQL["visits_naming"], {"person": person})
-    return {row["visit_id"]: row["source_patient"] for row in await cursor.fetchall()}
+    return {(row["visit_id"], row["source_patient"]) for row in await cursor.fetchall()}
 
 
 async def visit_events_naming(

@@ -215,6 +215,12 @@ async def reasons(connection: Connection, batch_id: uuid.UUID) -> list[Reason]:
     return [Reason(**row) for row in await cursor.fetchall()]
 
 
+async def unusable_numbers(connection: Connection, batch_id: uuid.UUID) -> dict[str, int]:
+    """Lines whose number can be nobody's, by the rule that says so, the most frequent first."""
+    cursor = await connection.execute(_SQL["unusable_numbers"], {"batch_id": batch_id})
+    return {row["number_rule"]: row["amount"] for row in await cursor.fetchall()}
+
+
 async def results(
     connection: Connection, batch_id: uuid.UUID, *, after: int, limit: int
 ) -> list[Result]:

@@ -55,6 +55,11 @@ select outcome, rule, count(*) as amount from trace_items
 where batch_id = %(batch_id)s and outcome is not null
 group by outcome, rule order by count(*) desc, outcome, rule
 
+-- name: unusable_numbers
+select number_rule, count(*) as amount from trace_items
+where batch_id = %(batch_id)s and number_rule is not null
+group by number_rule order by count(*) desc, number_rule
+
 -- name: results
 select line, state, local_id, outcome, rule, place, nhs_number, person, number_token, number_rule, restricted,
     fields, answered_at

@@ -140,7 +140,7 @@ async def hide(connection: Connection, patients: Iterable[str], at: datetime) ->
 
 
 async def save(connection: Connection, visits: Sequence[Visit], at: datetime) -> None:
-    """Write the folded `visits` (each once) whole."""
+    """Write the folded `visits` whole: all that are made of each visit number, each once."""
     if not visits:
         return
     values: dict[str, list[Any]] = {
@@ -154,6 +154,9 @@ async def save(connection: Connection, visits: Sequence[Visit], at: datetime) ->
         values[f"{name}_offset"] = [one.offset_minutes if one else 0 for one in moments]
         values[f"{name}_repeated"] = [one.repeated_hour if one else False for one in moments]
     values["changed_at"] = [at] * len(visits)
+    await connection.execute(
+        _SQL["drop_stale"], {name: values[name] for name in ("visit_id", "source_patient")}
+    )
     await connection.execute(_SQL["save"], values)
 
 

@@ -15,6 +15,14 @@ on conflict (reported_event_id) do update set
     received_at = excluded.received_at, traceparent = excluded.traceparent, event = excluded.event
 where excluded.revision > visit_events.revision
 
+-- name: drop_stale
+-- What the visits are made of no more: a merge gives a visit another source patient
+delete from visits old
+where old.visit_id = any(%(visit_id)s::uuid[])
+    and not exists (select from unnest(%(visit_id)s::uuid[], %(source_patient)s::text[])
+            as kept (visit_id, source_patient)
+        where kept.visit_id = old.visit_id and kept.source_patient = old.source_patient)
+
 -- name: save
 insert into visits (
     visit_id, source_patient, person, hospital, live, state, arrived_at, arrived_offset,
@@ -34,8 +42,8 @@ select * from unnest(
     %(departed_offset)s::integer[], %(departed_repeated)s::boolean[],
     %(discharge_destination)s::text[], %(birth)s::boolean[], %(location_shielded)s::boolean[],
     %(heard_until)s::timestamptz[], %(changed_at)s::timestamptz[])
-on conflict (visit_id) do update set
-    source_patient = excluded.source_patient, person = excluded.person,
+on conflict (visit_id, source_patient) do update set
+    person = excluded.person,
     hospital = excluded.hospital, live = excluded.live, state = excluded.state,
     arrived_at = excluded.arrived_at, arrived_offset = excluded.arrived_offset,
     arrived_repeated = excluded.arrived_repeated, received_at = excluded.received_at,

@@ -10,6 +10,7 @@ import httpx
 
 from connectors.fhir.outcomes import CONTENT_TYPE, PATH, RECEIPT
 from connectors.fhir.view import codings, obj, objs, text, texts
+from connectors.hub_http import client_options
 from halyard.errors import TransientError
 
 
@@ -37,12 +38,9 @@ class FhirClient:
     """Posts messages with one organisation's token. An async context manager."""
 
     def __init__(self, base_url: str, token: str, *, timeout: float = 30.0) -> None:
+        headers = {"Content-Type": CONTENT_TYPE}
         self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {token}", "Content-Type": CONTENT_TYPE},
-            timeout=timeout,
-            trust_env=False,  # no proxy of the environment sees what goes to the hub
-            follow_redirects=False,
+            **client_options(base_url, token, timeout=timeout, headers=headers)
         )
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,7 @@ from connectors.fhir.mailbox import LATER, MAX_LIMIT, MESSAGES
 from connectors.fhir.outcomes import CONTENT_TYPE
 from connectors.fhir.view import codings, obj, objs, text
 from halyard.errors import RejectedError
+from halyard.trust import web_authorities
 
 
 class MailboxRefused(RejectedError):
@@ -54,6 +55,7 @@ class MailboxClient:
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
+            verify=web_authorities(),
         )
 
     async def __aenter__(self) -> Self:

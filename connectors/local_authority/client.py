@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 import httpx
 import orjson
 
+from connectors.hub_http import client_options
 from connectors.local_authority.events import Versions, live_events
 from connectors.local_authority.reading import Format
 from halyard.errors import RejectedError, TransientError
@@ -132,13 +133,7 @@ class HubClient:
     """Calls the hub with one organisation's token. An async context manager."""
 
     def __init__(self, base_url: str, token: str, *, timeout: float = 10.0) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout,
-            trust_env=False,  # no proxy of the environment sees what goes to the hub
-            follow_redirects=False,
-        )
+        self._http = httpx.AsyncClient(**client_options(base_url, token, timeout=timeout))
 
     async def __aenter__(self) -> Self:
         return self

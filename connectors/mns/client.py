@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import httpx
 import orjson
 
+from connectors.hub_http import client_options
 from connectors.mns.router import PATH
 from halyard.errors import TransientError
 
@@ -43,13 +44,7 @@ class RelayClient:
     """Posts notifications one at a time with the relay's token. A context manager."""
 
     def __init__(self, base_url: str, token: str, *, timeout: float = 30.0) -> None:
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout,
-            trust_env=False,  # no proxy of the environment sees what goes to the hub
-            follow_redirects=False,
-        )
+        self._http = httpx.Client(**client_options(base_url, token, timeout=timeout))
 
     def __enter__(self) -> Self:
         return self

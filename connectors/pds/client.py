@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -37,6 +37,7 @@ from connectors.pds.tokens import Bearer, Tokens
 from halyard import metrics
 from halyard.errors import ConfigurationError
 from halyard.nhs_number import NumberProfile, parse
+from halyard.trust import web_authorities
 
 # PDS records are a few kilobytes; more is not PDS
 _LARGEST_ANSWER: Final = 1_000_000
@@ -68,8 +69,9 @@ class PdsClient:
     `end_user_organisation` is the ODS code for whom the hub asks. `timeout_seconds` bounds a call;
     twice that bounds it with its token and its repetition. `profile` says which numbers may be
     asked about. `today` decides which name is in use. `spend` is awaited before a call is repeated,
-    because it costs the ration another one; False leaves it. Raises `ConfigurationError` for an
-    address that is unusable, for one that is not https or a fixed token in production.
+    because it costs the ration another one; False leaves it, and so does a wait that leaves the
+    repetition no whole time-out. Raises `ConfigurationError` for an address that is unusable, for
+    one that is not https or a fixed token in production.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class PdsClient:
             follow_redirects=False,
             transport=transport,
             trust_env=False,  # no proxy that the configuration does not name sees numbers
+            verify=web_authorities(),
         )
 
     async def __aenter__(self) -> Self:
@@ -152,7 +155,7 @@ class PdsClient:
         def read(answer: _Answer) -> GetOutcome:
             return read_retrieval(answer.status, answer.body, requested=number, today=self._today())
 
-        return await self._ask("get", f"/Patient/{number}", (), request_id, read)
+        return await self._ask(_Question("get", f"/Patient/{number}", (), request_id, read))
 
     async def search(self, query: SearchQuery, request_id: UUID) -> SearchOutcome:
         """Make one search. `Found` is no verification: compare it (`compare_search`)."""
@@ -160,7 +163,7 @@ class PdsClient:
         def read(answer: _Answer) -> SearchOutcome:
             return read_search(answer.status, answer.body, today=self._today())
 
-        return await self._ask("search", "/Patient", query.parameters, request_id, read)
+        return await self._ask(_Question("search", "/Patient", query.parameters, request_id, read))
 
     async def check(
         self, request_id: UUID
@@ -173,7 +176,7 @@ class PdsClient:
         def read(answer: _Answer) -> SearchOutcome:
             return read_search(answer.status, answer.body, today=self._today())
 
-        outcome = await self._ask("check", "/Patient", (), request_id, read)
+        outcome = await self._ask(_Question("check", "/Patient", (), request_id, read))
         if isinstance(outcome, Unavailable | RateLimited | TokenRefused):
             return outcome
         if isinstance(outcome, Bug) and outcome.rule not in _REFUSES_NOTHING:
@@ -181,74 +184,63 @@ class PdsClient:
         return None
 
     async def _ask(
-        self,
-        operation: str,
-        path: str,
-        parameters: tuple[tuple[str, str], ...],
-        request_id: UUID,
-        read: Callable[[_Answer], _Outcome],
+        self, question: _Question[_Outcome]
     ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
         """One call; a second one if its token was refused and there is another. Ends in twice the
         time-out, so that a lease of three outlasts it.
         """
+        ends = asyncio.get_running_loop().time() + 2 * self._timeout
         try:
-            async with asyncio.timeout(2 * self._timeout):
-                return await self._tried(operation, path, parameters, request_id, read)
+            async with asyncio.timeout_at(ends):
+                bearer = None if self._tokens is None else await self._tokens.bearer()
+                if isinstance(bearer, Unavailable | TokenRefused):
+                    return bearer
+                outcome = await self._once(question, bearer)
+                if bearer is None or self._tokens is None or not isinstance(outcome, TokenRefused):
+                    return outcome
+                another = await self._tokens.instead_of(bearer)
+                if not isinstance(another, Bearer):
+                    return another
+                if not await self._spent(until=ends - self._timeout):
+                    return Unavailable("pds.unavailable.token_was_refused", answered=True)
+                return await self._once(question, another)
         except TimeoutError:
             return Unavailable("pds.unavailable.timeout")
 
-    async def _tried(
-        self,
-        operation: str,
-        path: str,
-        parameters: tuple[tuple[str, str], ...],
-        request_id: UUID,
-        read: Callable[[_Answer], _Outcome],
-    ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
-        bearer = None if self._tokens is None else await self._tokens.bearer()
-        if isinstance(bearer, Unavailable | TokenRefused):
-            return bearer
-        outcome = await self._once(operation, path, parameters, request_id, read, bearer)
-        if bearer is None or self._tokens is None or not isinstance(outcome, TokenRefused):
-            return outcome
-        another = await self._tokens.instead_of(bearer)
-        if not isinstance(another, Bearer):
-            return another
-        if self._spend is not None and not await self._spend():
-            return Unavailable("pds.unavailable.token_was_refused")
-        return await self._once(operation, path, parameters, request_id, read, another)
+    async def _spent(self, *, until: float) -> bool:
+        """Whether the ration had a call for the repetition. What the wait for it takes is no time
+        of PDS: the repetition has a whole time-out left, or is not made.
+        """
+        if self._spend is None:
+            return True
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._spend()
+        except TimeoutError:
+            return False
 
     async def _once(
-        self,
-        operation: str,
-        path: str,
-        parameters: tuple[tuple[str, str], ...],
-        request_id: UUID,
-        read: Callable[[_Answer], _Outcome],
-        bearer: Bearer | None,
+        self, question: _Question[_Outcome], bearer: Bearer | None
     ) -> _Outcome | Unavailable | RateLimited | TokenRefused | Bug:
         began = time.monotonic()
         authorization = self._fixed if bearer is None else f"Bearer {bearer.value}"
-        answer = await self._sent(path, parameters, request_id, authorization)
+        answer = await self._sent(question, authorization)
         outcome: _Outcome | Unavailable | RateLimited | TokenRefused | Bug
         if isinstance(answer, _Answer):
-            outcome = read(answer)
+            outcome = question.read(answer)
             if isinstance(outcome, RateLimited):
                 outcome = answer.if_rationed
         else:
             outcome = answer
         metrics.observe("halyard_pds_call_seconds", time.monotonic() - began)
-        metrics.count("halyard_pds_calls_total", operation=operation, outcome=outcome.rule)
+        metrics.count("halyard_pds_calls_total", operation=question.operation, outcome=outcome.rule)
         return outcome
 
     async def _sent(
-        self,
-        path: str,
-        parameters: tuple[tuple[str, str], ...],
-        request_id: UUID,
-        authorization: str | None,
+        self, question: _Question[_Outcome], authorization: str | None
     ) -> _Answer | Unavailable | Bug:
-        headers = {"X-Request-ID": str(request_id)}
+        request_id = str(question.request_id)
+        headers = {"X-Request-ID": request_id}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:
@@ -256,8 +248,8 @@ class PdsClient:
                 asyncio.timeout(self._timeout),
                 self._http.stream(
                     "GET",
-                    f"{self._base_url}{path}",
-                    params=parameters or None,
+                    f"{self._base_url}{question.path}",
+                    params=question.parameters or None,
                     headers=headers,
                 ) as response,
             ):
@@ -268,8 +260,8 @@ class PdsClient:
             return Unavailable("pds.unavailable.connection")
         status = response.status_code
         by_status = status >= 500 or status in _SAYS_NOTHING
-        mirrored = response.headers.get("X-Request-ID", str(request_id))
-        if mirrored.casefold() != str(request_id):
+        mirrored = response.headers.get("X-Request-ID", request_id)
+        if mirrored.casefold() != request_id:
             if not by_status:
                 return Bug("pds.bug.answer_to_another_request", status)
             content = b""  # another's words
@@ -287,6 +279,15 @@ class _Answer:
     status: int
     body: Any = field(repr=False)
     if_rationed: RateLimited
+
+
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[_Outcome]):
+    operation: str
+    path: str = field(repr=False)
+    parameters: tuple[tuple[str, str], ...] = field(repr=False)
+    request_id: UUID
+    read: Callable[[_Answer], _Outcome]
 
 
 def _decode(content: bytes) -> Any:

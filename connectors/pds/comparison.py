@@ -59,13 +59,11 @@ class Several(IntEnum):
 class Manner:
     """How a search found its only match, as far as it matters for what the match proves.
 
-    `fuzzy`: by sound. `alone`: nobody else has the family name, the birth date and a given name
-    that begins alike. `placed`: others fitted too, and the postcode chose between them, which never
+    `fuzzy`: by sound. `placed`: others fitted too, and the postcode chose between them, which never
     finds a restricted record. `ranged`: by another birth date than the claimed one.
     """
 
     fuzzy: bool = False
-    alone: bool = False
     placed: bool = False
     ranged: bool = False
 
@@ -174,6 +172,7 @@ class _Fields:
     gender: Agreement
     postcode: Agreement
     several: Several
+    other_order: bool
 
     @classmethod
     def of(
@@ -202,6 +201,8 @@ class _Fields:
             gender=gender,
             postcode=compare_postcode(claim.postcode, record.postcode),
             several=several,
+            other_order=None not in (claim.birth_order, record.birth_order)
+            and claim.birth_order != record.birth_order,
         )
 
     @property
@@ -354,6 +355,7 @@ def _doubt(on: _Fields, score: float | None, least: float, others: _Others) -> s
         (on.fit is GivenFit.FURTHER, "further_given_names_differ"),
         (on.gender is _DIFFERS, "gender_differs"),
         (partly and bool(on.several), "given_partly_perhaps_a_twin"),
+        (on.other_order, "birth_order_differs"),
         (manner.placed and not here, "placed_elsewhere"),
         (others.country and not here, "number_of_another_country"),
         (on.unknown_date and not here, "birth_date_stands_for_unknown"),

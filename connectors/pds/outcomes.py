@@ -93,10 +93,14 @@ class NotSearchable:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No answer, for now. Ask again later with the same X-Request-ID if `retry_same_id`."""
+    """No answer, for now. Ask again later with the same X-Request-ID if `retry_same_id`.
+
+    `answered`: PDS did answer, but not the question: it is no sign of an outage.
+    """
 
     rule: str
     retry_same_id: bool = True
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

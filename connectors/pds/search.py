@@ -80,7 +80,7 @@ BABY_PLACED: Final = "fuzzy_family_birth_date_gender_and_postcode"
 BABY_PREFIX: Final = "family_prefix_and_birth_date"
 
 MANNERS: Final[Mapping[str, Manner]] = {
-    PREFIX: Manner(alone=True),
+    PREFIX: Manner(),
     NAMES: Manner(),
     NAMES_PLACED: Manner(placed=True),
     FUZZY: Manner(fuzzy=True),

@@ -32,6 +32,7 @@ from halyard.privacy import read_private
 from halyard.settings import PdsSettings
 from halyard.signing import ASSERTION_TYPE
 from halyard.telemetry import get_logger
+from halyard.trust import web_authorities
 
 ALGORITHM: Final = "RS512"  # the platform takes no other
 RSA_BITS: Final = 2_048
@@ -115,6 +116,7 @@ class Tokens:
             follow_redirects=False,
             transport=transport,
             trust_env=False,  # no proxy that the configuration does not name sees the JWT
+            verify=web_authorities(),
         )
         self._bearer: Bearer | None = None
         self._failure: TokenFailure | None = None

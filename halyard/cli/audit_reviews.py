@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from halyard.actor import Actor
 from halyard.cli.audit_access import an_id, running_settings, with_connection
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.stated import By, For, both, decider, stated
@@ -16,7 +17,7 @@ from halyard.postgres import Connection
 from stores.audit import HUB
 from stores.audit_reviews import OUTCOMES, Review, lock
 from streams.audit.reading import Reader
-from streams.audit.reviewing import Reviewer, close_review, read_reviews
+from streams.audit.reviewing import close_review, read_reviews
 
 app = typer.Typer(help="Accesses that a person looks at.", no_args_is_help=True)
 
@@ -115,7 +116,7 @@ async def _closed(
     return await close_review(
         connection,
         review_id,
-        Reviewer(subject=me(), organisation=found.chain, name=name, entered=True),
+        Actor(subject=me(), organisation=found.chain, name=name, entered=True),
         outcome=outcome,
         note=note,
         now=system_clock(),

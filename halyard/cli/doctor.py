@@ -19,6 +19,7 @@ from connectors.hl7v2.tls import server_context
 from flag_service.door import make_door
 from halyard import kafka_admin
 from halyard.cli import doctor_identity
+from halyard.cli.doctor_database import DOORSTEP, doctor_pool
 from halyard.cli.doctor_pds import pds
 from halyard.cli.doctor_proof import Result, guardians, policy_versions, sealer
 from halyard.cli.output import Exit, Json, line, print_json
@@ -29,7 +30,7 @@ from halyard.clock import system_clock
 from halyard.embedded.errors import JavaMissing
 from halyard.embedded.jars import find_java
 from halyard.errors import HalyardError
-from halyard.postgres import make_pool, pending_migrations, transaction
+from halyard.postgres import pending_migrations, transaction
 from halyard.privacy import load_keys
 from halyard.problems import HttpProblem
 from halyard.settings import Profile, Settings, load_settings
@@ -55,6 +56,7 @@ def doctor(json: Json = False) -> None:
     """Check settings, files, Kafka and PostgreSQL, and say what to mend."""
     running_system(load_settings().data_dir)
     settings = load_settings()
+    DOORSTEP.forget()
     stopped = not_running()
     findings = [
         _run(name, check, settings)
@@ -132,10 +134,7 @@ def _keys(settings: Settings) -> tuple[Result, str]:
     mine = load_keys(settings.security)
 
     async def current() -> bus_key.BusKey | None:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             return await bus_key.current(connection)
 
     found = asyncio.run(current())
@@ -247,10 +246,7 @@ def _topics(settings: Settings) -> tuple[Result, str]:
 
 def _stages(settings: Settings) -> tuple[Result, str]:
     async def every() -> list[pauses.Pause]:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             return await pauses.every(connection)
 
     if held := asyncio.run(every()):
@@ -263,7 +259,7 @@ def _stages(settings: Settings) -> tuple[Result, str]:
 
 def _deliveries(settings: Settings) -> tuple[Result, str]:
     async def waiting() -> deliveries.Waiting:
-        async with make_pool(settings, name="doctor", size=1) as pool:
+        async with doctor_pool(settings) as pool:
             return await deliveries.waiting_for_a_person(pool)
 
     found = asyncio.run(waiting())
@@ -277,7 +273,7 @@ def _deliveries(settings: Settings) -> tuple[Result, str]:
 
 def _messages(settings: Settings) -> tuple[Result, str]:
     async def waiting() -> mailbox.Waiting:
-        async with make_pool(settings, name="doctor", size=1) as pool:
+        async with doctor_pool(settings) as pool:
             return await mailbox.waiting(pool)
 
     found = asyncio.run(waiting())
@@ -291,7 +287,7 @@ def _messages(settings: Settings) -> tuple[Result, str]:
 
 def _outbox(settings: Settings) -> tuple[Result, str]:
     async def counted() -> int:
-        async with make_pool(settings, name="doctor", size=1) as pool:
+        async with doctor_pool(settings) as pool:
             return await outbox.count_parked(pool)
 
     if amount := asyncio.run(counted()):
@@ -307,10 +303,7 @@ def _retention(settings: Settings) -> tuple[Result, str]:
     now = system_clock()
 
     async def look() -> tuple[retention.Upkeep, list[months.Month]]:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             there = await months.there(connection, sorted(months.TABLES.values()))
             return await retention.upkeep(connection), there
 
@@ -334,10 +327,7 @@ def _ncmd(settings: Settings) -> tuple[Result, str]:
     """The store as its own role sees it."""
 
     async def status() -> ncmd.Status:
-        async with (
-            make_pool(settings, name="doctor", size=1, schema="ncmd") as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings, "ncmd") as pool, transaction(pool) as connection:
             return await ncmd.status(connection)
 
     found = asyncio.run(status())
@@ -356,6 +346,7 @@ def _ncmd(settings: Settings) -> tuple[Result, str]:
 
 
 def _database(settings: Settings) -> tuple[Result, str]:
+    DOORSTEP.knock(settings)
     url = settings.database.url.get_secret_value()
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
@@ -379,10 +370,7 @@ def _rows(settings: Settings) -> tuple[Result, str]:
     """Row-level security, and that the face can log in behind it."""
 
     async def holes() -> list[str]:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             return await fences.holes(connection)
 
     if found := asyncio.run(holes()):

@@ -6,9 +6,10 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
+from halyard.cli.doctor_database import doctor_pool
 from halyard.cli.doctor_proof import Result
 from halyard.clock import system_clock
-from halyard.postgres import make_pool, transaction
+from halyard.postgres import transaction
 from halyard.settings import Settings
 from stores import identities, worklist
 
@@ -20,10 +21,7 @@ def index(settings: Settings) -> tuple[Result, str]:
     """That the local index holds only whom it may (docs/reference/identity.md, What is kept)."""
 
     async def look() -> identities.Held:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             return await identities.held(connection, now=system_clock())
 
     found = asyncio.run(look())
@@ -41,10 +39,7 @@ def worklists(settings: Settings) -> tuple[Result, str]:
     now = system_clock()
 
     async def look() -> list[worklist.Standing]:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             return await worklist.standing(connection, now=now)
 
     found = asyncio.run(look())

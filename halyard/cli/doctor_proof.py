@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from halyard.audit_chain import CheckpointRejected, read_checkpoint
+from halyard.cli.doctor_database import doctor_pool
 from halyard.clock import system_clock
-from halyard.postgres import make_pool, transaction
+from halyard.postgres import transaction
 from halyard.settings import Settings
 from halyard.settings_audit import AuditSettings
 from policies import versions
@@ -59,10 +60,7 @@ def policy_versions(settings: Settings) -> tuple[Result, str]:
     policies = load_policies(settings.policies.directory)
 
     async def look() -> list[Policy]:
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             return await versions.changed(connection, policies)
 
     versions.refuse(policies, asyncio.run(look()))
@@ -76,10 +74,7 @@ def sealer(settings: Settings) -> tuple[Result, str]:
     async def look() -> Sealing:
         line = await asyncio.to_thread(last_line, directory)
         number = _number(line)
-        async with (
-            make_pool(settings, name="doctor", size=1) as pool,
-            transaction(pool) as connection,
-        ):
+        async with doctor_pool(settings) as pool, transaction(pool) as connection:
             lines = await audit_walk.stored_lines(connection, [] if number is None else [number])
             return Sealing(
                 pending=await audit_seals.pending(connection),

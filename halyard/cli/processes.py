@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from halyard import service
+from halyard.cli.lazy import importing
 from halyard.errors import ConfigurationError
 from halyard.service import Service
 from halyard.settings import Settings, load_settings
@@ -38,7 +39,8 @@ def run_process(name: str, run: Run) -> None:
 @worker.command()
 def identity() -> None:
     """Set a verified NHS number on each event, or file a trace."""
-    from streams.identity.process import run
+    with importing():
+        from streams.identity.process import run
 
     run_process("identity", run)
 
@@ -46,7 +48,8 @@ def identity() -> None:
 @worker.command()
 def matching() -> None:
     """Fold visits and flags, raise and withdraw alerts."""
-    from streams.matching.process import run
+    with importing():
+        from streams.matching.process import run
 
     run_process("matching", run)
 
@@ -54,42 +57,48 @@ def matching() -> None:
 @worker.command()
 def cases() -> None:
     """Make one case of each child's death: notifications, reports, requests."""
-    from streams.cases.process import run
+    with importing():
+        from streams.cases.process import run
 
     run_process("cases", run)
 
 
 def tracer() -> None:
     """Spend the PDS ration on waiting traces, by priority."""
-    from streams.tracer.process import run
+    with importing():
+        from streams.tracer.process import run
 
     run_process("tracer", run)
 
 
 def dispatcher() -> None:
     """Deliver alerts and notices; retry what failed."""
-    from streams.delivery.process import run
+    with importing():
+        from streams.delivery.process import run
 
     run_process("dispatcher", run)
 
 
 def sealer() -> None:
     """Seal the audit chain, sign and export its checkpoints, put accesses up for review."""
-    from streams.audit.process import run
+    with importing():
+        from streams.audit.process import run
 
     run_process("sealer", run)
 
 
 def journal() -> None:
     """Index every topic for `halyard trace`."""
-    from connectors.journal.process import run
+    with importing():
+        from connectors.journal.process import run
 
     run_process("journal", run)
 
 
 def serve() -> None:
     """The HTTP API: flags, uploads, alerts, worklist."""
-    from flag_service.process import run
+    with importing():
+        from flag_service.process import run
 
     run_process("serve", run)
 
@@ -97,7 +106,8 @@ def serve() -> None:
 @connector.command()
 def hl7v2() -> None:
     """Take HL7 v2 messages in over MLLP."""
-    from connectors.hl7v2.process import run
+    with importing():
+        from connectors.hl7v2.process import run
 
     run_process("connector-hl7v2", run)
 
@@ -105,7 +115,8 @@ def hl7v2() -> None:
 @connector.command()
 def ncmd() -> None:
     """Fill the NCMD store with every version of every case."""
-    from connectors.ncmd.process import run
+    with importing():
+        from connectors.ncmd.process import run
 
     run_process("connector-ncmd", run)
 
@@ -178,9 +189,10 @@ def pds(
     Prints one JSON line with base_url and token_url when it answers. Without credentials among its
     options and the hub's own settings it takes the token "practice-token".
     """
-    from sandbox.pds.faults import Faults
-    from sandbox.pds.process import Options
-    from sandbox.pds.process import run as run_pds
+    with importing():
+        from sandbox.pds.faults import Faults
+        from sandbox.pds.process import Options
+        from sandbox.pds.process import run as run_pds
 
     options = Options(
         people=people,
@@ -228,7 +240,8 @@ def hospital(
     ] = 0,
 ) -> None:
     """A practice hospital system that takes matches and answers as HL7 v2 over MLLP."""
-    from sandbox.hospital_system.app import run as run_hospital
+    with importing():
+        from sandbox.hospital_system.app import run as run_hospital
 
     async def run(running: Service, settings: Settings) -> None:
         _practice_only(settings)
@@ -246,7 +259,8 @@ def hospital(
 @sandbox.command("ncmd")
 def practice_ncmd(port: Port = 0) -> None:
     """A practice receiver of case submissions; no interface of NCMD's, which is not public."""
-    from sandbox.ncmd.app import run as run_ncmd
+    with importing():
+        from sandbox.ncmd.app import run as run_ncmd
 
     async def run(running: Service, settings: Settings) -> None:
         _practice_only(settings)
@@ -267,7 +281,8 @@ def issuer(
     ] = "",
 ) -> None:
     """A practice OpenID Connect issuer: tokens for invented people and for registered machines."""
-    from sandbox.issuer.process import run as run_issuer
+    with importing():
+        from sandbox.issuer.process import run as run_issuer
 
     async def run(running: Service, settings: Settings) -> None:
         _practice_only(settings)
@@ -277,9 +292,10 @@ def issuer(
 
 
 def _receiver(name: str, port: int) -> None:
-    from halyard.privacy import load_keys
-    from sandbox.hospital_contact.app import run as run_contact
-    from sandbox.local_authority.app import run as run_authority
+    with importing():
+        from halyard.privacy import load_keys
+        from sandbox.hospital_contact.app import run as run_contact
+        from sandbox.local_authority.app import run as run_authority
 
     run_one = run_authority if name == "authority" else run_contact
 

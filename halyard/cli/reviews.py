@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from flag_service.actors import Actor
 from flag_service.releasing import Outcome, Word, decide
+from halyard.actor import Actor
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
 from halyard.cli.stated import By, For, Why, both, decider

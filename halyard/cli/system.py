@@ -18,7 +18,7 @@ from halyard import kafka_admin
 from halyard.cli import practice, practice_access
 from halyard.cli.supervisor import Specification, Supervisor
 from halyard.cli.topics import wanted_topics
-from halyard.embedded.datadir import DirectoryLock, free_ports, write_private
+from halyard.embedded.datadir import DirectoryLock, choose_port, free_ports, write_private
 from halyard.embedded.kafka import EmbeddedKafka
 from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.errors import ConfigurationError, HalyardError, TransientError
@@ -30,6 +30,7 @@ from halyard.provisioning import (
     provision_sealer,
 )
 from halyard.settings import Settings
+from sandbox.pds.kept import PORT_FILE
 
 READY_SECONDS = 60.0
 REVIVE_SECONDS = 5.0  # between tries to start a service that ended
@@ -109,8 +110,10 @@ class System:
         self._lock.acquire(5.0)
         self._held = True
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ports = free_ports(len(PROCESSES) + 7)
-        mllp, api, pds, authority, contact, ncmd, issuer = ports[:7]
+        pds = choose_port(self.data_dir / PORT_FILE, wanted=None)
+        others = [one for one in free_ports(len(PROCESSES) + 7) if one != pds]
+        ports = others[: len(PROCESSES) + 6]
+        mllp, api, authority, contact, ncmd, issuer = ports[:6]
         files = practice.prepare(self.data_dir, authority_port=authority, contact_port=contact)
         self._launch_services()
         environment = self._environment(
@@ -130,7 +133,7 @@ class System:
             "sandbox-ncmd": {"HALYARD_SANDBOX_PORT": str(ncmd)},
             "sandbox-issuer": {"HALYARD_SANDBOX_PORT": str(issuer)},
         }
-        for (name, arguments), health in zip(PROCESSES, ports[7:], strict=True):
+        for (name, arguments), health in zip(PROCESSES, ports[6:], strict=True):
             self.supervisor.start(
                 Specification(
                     name=name,

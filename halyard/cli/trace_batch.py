@@ -134,7 +134,8 @@ def status(
                 return [_row(one, mine) for one in found]
             one = _there(await store.get(connection, batch_id))
             why = await store.reasons(connection, batch_id)
-            return [{**_row(one, mine), "reasons": why}]
+            unusable = await store.unusable_numbers(connection, batch_id)
+            return [{**_row(one, mine), "reasons": why, "unusable_numbers": unusable}]
 
     rows = run(work)
     if json:
@@ -151,6 +152,8 @@ def status(
     if batch_id is not None:
         for why in rows[0]["reasons"]:
             line(f"{why.amount:>8}  {why.outcome}  {why.rule or ''}")
+        for rule, amount in rows[0]["unusable_numbers"].items():
+            line(f"{amount:>8}  of these with a number that is none: {rule}")
         _rate(rows[0], line)
 
 

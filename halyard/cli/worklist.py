@@ -16,9 +16,9 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 
 from flag_service import worklist_actions, worklist_views
-from flag_service.actors import Actor
 from flag_service.worklist_actions import FIELDS, QUESTIONS, REJECTIONS, Done, Wanted, codes
 from flag_service.worklist_words import words
+from halyard.actor import Actor
 from halyard.cli.output import Exit, Json, line, print_json, table
 from halyard.cli.running import running_system
 from halyard.cli.stated import By, For, Why, both, decider

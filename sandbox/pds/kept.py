@@ -21,6 +21,7 @@ from halyard.errors import ConfigurationError, TransientError
 from sandbox.pds.people import Person, person_from
 
 FILE: Final = "practice-pds-people.jsonl"  # in the data directory
+PORT_FILE: Final = "practice-pds-port"  # beside it: where the last start listened
 PEOPLE_AT_MOST: Final = 100_000
 LINE_AT_MOST: Final = 16_000
 _STALE_AT_MOST: Final = 1_000

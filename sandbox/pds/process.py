@@ -12,14 +12,16 @@ from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from joserfc.jwk import KeySet
 
+from halyard.embedded.datadir import choose_port, remember_port
 from halyard.errors import ConfigurationError
 from halyard.settings import PdsSettings, Settings
 from halyard.telemetry import get_logger
 from sandbox.pds.faults import Faults
-from sandbox.pds.kept import FILE, CannotKeep, Kept
+from sandbox.pds.kept import FILE, PORT_FILE, CannotKeep, Kept
 from sandbox.pds.people import Person, load_people
 from sandbox.pds.population import populate
 from sandbox.pds.server import serve_until, token_url
@@ -74,7 +76,8 @@ async def run(
     announce: bool = False,
 ) -> None:
     """Serve until the service stops: a file's people, those generated, and those whom the data
-    directory has kept since an earlier start.
+    directory has kept since an earlier start. `port` 0: that of the last start in this data
+    directory, if it is free, else any.
 
     On loopback, unless ``HALYARD_SANDBOX_HOST`` says otherwise (in a container it does). Takes
     what a hub beside it would show: ``pds.token``, and tokens of the application that ``pds``
@@ -84,14 +87,20 @@ async def run(
     options = options or Options(people=people_file, generate=more_people)
     practice = practice_settings(options, settings.pds)
 
+    place = settings.data_dir.expanduser()
+    kept = _kept(place / FILE, forget=options.forget)
+
     def ready(base_url: str) -> None:
+        if kept is not None:  # who keeps nothing has another's data directory, or none
+            remember_port(place / PORT_FILE, urlsplit(base_url).port or 0)
         log.info("practice_pds_listens", base_url=base_url)
         if announce:
             line = {"base_url": base_url, "token_url": token_url(base_url)}
             print(json.dumps({"action": "practice_pds_ready", **line}), flush=True)
         service.ready = True
 
-    kept = _kept(settings.data_dir.expanduser() / FILE, forget=options.forget)
+    if port == 0 and kept is not None:
+        port = choose_port(place / PORT_FILE, wanted=None)
     try:
         await serve_until(
             service.stopping,

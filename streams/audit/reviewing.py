@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from halyard import ids, metrics
+from halyard.actor import Actor
 from halyard.errors import PermanentError
 from halyard.local_hours import LocalHours
 from halyard.postgres import Connection
-from halyard.same_person import same_person
 from halyard.settings_audit import AuditSettings
 from stores import audit, audit_reviews
 from stores.audit import HUB, AuditEntry
@@ -207,32 +207,15 @@ async def read_reviews(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Reviewer:
-    """Who closes a review, and what the audit entry of it says."""
-
-    subject: str  # "user:…", "cli:…"
-    organisation: str
-    name: str | None = None
-    role: str | None = None
-    request_id: str | None = None
-    token_id: str | None = None
-    entered: bool = False  # `name` decided, `subject` has entered it for them
-
-    def looked(self, review: Review) -> bool:
-        """Whether the access is their own."""
-        if self.subject == review.actor:
-            return True
-        stated = (review.entry or {}).get("actor_name")
-        if not self.entered or self.name is None:
-            return False
-        return same_person(self.name, review.actor, stated)
+def _own(reviewer: Actor, review: Review) -> bool:
+    """Whether the access is the reviewer's own."""
+    return reviewer.did(review.actor, (review.entry or {}).get("actor_name"))
 
 
 async def close_review(
     connection: Connection,
     review_id: uuid.UUID,
-    reviewer: Reviewer,
+    reviewer: Actor,
     *,
     outcome: str,
     note: str,
@@ -256,7 +239,7 @@ async def close_review(
         raise ReviewRefused(
             "review.closed", "The review is closed; what was found stays as it was written."
         )
-    if reviewer.looked(found):
+    if _own(reviewer, found):
         raise ReviewRefused("review.own_access", "Nobody reviews an access of their own.")
     entered = (("decided_at", "command-line"), ("entered_by", HUB)) if reviewer.entered else ()
     await audit_reviews.close(

@@ -279,8 +279,13 @@ class Standing:
 
     @property
     def all_but_number(self) -> bool:
-        """Names, birth date and postcode agree."""
-        return self.names_and_birth_date and self.fields.postcode is Agreement.AGREES
+        """Names, birth date and postcode agree; beside another number the given names whole.
+
+        Twins have all that, part of their names too, and each a number.
+        """
+        if not self.names_and_birth_date or self.fields.postcode is not Agreement.AGREES:
+            return False
+        return self.fields.number is not Agreement.DIFFERS or self._same_given_names
 
     @property
     def compatible(self) -> bool:

@@ -307,7 +307,7 @@ RULES: Final = (
     Rule(
         "partial-demographics",
         "provisional, trace priority 1",
-        "a flagged person's names, birth date and postcode",
+        "a flagged person's names, birth date and postcode; beside another number, all given names",
         _partly("partial-demographics", lambda one: one.all_but_number),
     ),
     Rule(
@@ -325,7 +325,7 @@ RULES: Final = (
     Rule(
         "names-and-birth-date",
         "waits, trace priority 1",
-        "a flagged person's names and birth date, no postcode",
+        "a flagged person's names and birth date; no postcode, or another number and names in part",
         _waits("names-and-birth-date", lambda one: one.names_and_birth_date),
     ),
     Rule(

@@ -19,7 +19,7 @@ from streams.identity.evidence import (
     occurred,
     perhaps_child,
 )
-from streams.identity.ladder import FLAGGED
+from streams.identity.ladder import CHILD, FLAGGED
 from streams.identity.ledger import Ledger
 
 BESIDE_INVALIDATED: Final = "beside-invalidated"
@@ -141,11 +141,34 @@ def wait(ledger: Ledger, row: ClaimRow, rule: str, priority: int | None) -> None
 
 
 def settle(ledger: Ledger, keys: Iterable[str]) -> None:
-    """Park each key behind its best question; end what waits for nothing any more."""
+    """Park each key behind its best question; end what waits for nothing any more, unless it has a
+    number of its own to ask for.
+    """
     for key in sorted(set(keys)):
-        for left in ledger.settle(key):
-            end_follower(ledger, left)
+        left = ledger.settle(key)
+        asking = [row for row in left if _brings_number(ledger, row)]
+        for row in asking:
+            status = NhsNumberStatus.IN_PROGRESS
+            ledger.transition(row, ClaimState.WAITING, "unresolved-visit", status, priority=CHILD)
+        for row in [] if asking else left:
+            end_follower(ledger, row)
         ledger.settle(key)
+
+
+def _brings_number(ledger: Ledger, row: ClaimRow) -> bool:
+    """Whether a claim that only followed has a number that nobody has asked for, and its visit or
+    key a claim that ended unresolved: as if it came now (rule ``unresolved-visit``).
+    """
+    event = ledger.event(row)
+    if not isinstance(event, AttendanceReported) or is_birth(event) or ledger.of_old_life(row):
+        return False
+    evidence = ledger.evidence(row)
+    child = _perhaps_child(ledger, row, event)
+    if row.state is not ClaimState.WAITING or evidence.number_token is None or not child:
+        return False
+    ended = [mate for mate in ledger.around(row) if mate.state is ClaimState.UNRESOLVED]
+    numbers_asked = {mate.number_token for mate in ended}
+    return bool(ended) and evidence.number_token not in numbers_asked
 
 
 def end_follower(ledger: Ledger, row: ClaimRow) -> None:
@@ -184,9 +207,12 @@ def end_follower(ledger: Ledger, row: ClaimRow) -> None:
 
 
 def _child_arrives(ledger: Ledger, row: ClaimRow, event: AttendanceReported) -> bool:
+    return event.arrival and _perhaps_child(ledger, row, event) and not is_birth(event)
+
+
+def _perhaps_child(ledger: Ledger, row: ClaimRow, event: AttendanceReported) -> bool:
     birth_date, at = ledger.evidence(row).claim.birth_date, occurred(event)
-    child = perhaps_child(birth_date, at, adult_age=ledger.limits.adult_age)
-    return event.arrival and child and not is_birth(event)
+    return perhaps_child(birth_date, at, adult_age=ledger.limits.adult_age)
 
 
 def _end_beside(ledger: Ledger, row: ClaimRow) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
@@ -31,12 +32,14 @@ async def notices_of(
     desk: Desk,
     *,
     now: datetime,
+    successors: Mapping[str, str] | None = None,
 ) -> list[Disclosed]:
     """What authorities are told of `looks` (each with its trace), and remember that they are.
-    `restricted`: those of their persons who are.
+    `restricted`: those of their persons who are. `successors`: who stands now for those whose
+    number was superseded after the look; their plans are the successors' by then.
 
-    The caller holds the locks of the persons, and writes the rows and their audit entries in the
-    same transaction.
+    The caller holds the locks of all these persons, and writes the rows and their audit entries in
+    the same transaction.
     """
     if not looks:
         return []
@@ -46,8 +49,13 @@ async def notices_of(
     if missing := len(times) - len(found):
         # their month was dropped by retention before the event came, or came again
         log.warning("accesses_not_kept", count=missing)
+    stands = successors or {}
     telling = sorted(
-        (look for look in found.values() if tells(look)),
+        (
+            replace(look, person=stands.get(look.person, look.person))
+            for look in found.values()
+            if tells(look)
+        ),
         key=lambda look: (look.access.looked_at, look.access.access_id),
     )
     if not telling:

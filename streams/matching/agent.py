@@ -123,27 +123,33 @@ class MatchingStage:
     ) -> set[int]:
         batch = _sorted_out(fresh)
         persons = await _locked_persons(connection, batch, locks)
-        successors = await rekeying.successors(connection, persons)
+        looked_at = {event.person for event, _ in batch.looks}
+        successors = await rekeying.successors(connection, persons | looked_at)
         if successors:  # what was on its way when their numbers were superseded
             into = {one.person for one in successors.values()}
-            if missing := {f"person:{one}" for one in into - persons} - locks:
+            if missing := {f"person:{one}" for one in into - persons - looked_at} - locks:
                 raise LockSetGrew(locks | missing)
             batch = _sorted_out(_followed(fresh, successors))
             persons |= into
+            looked_at |= into
         inactive = await number_changes.inactive(connection, persons)
         if inactive:  # what was on its way when their numbers were quarantined
             batch.visit_events = rekeying.emptied_visit_events(batch.visit_events, inactive)
             batch.flag_events = rekeying.emptied_flag_events(batch.flag_events, inactive)
         await _fold_flags(connection, batch, now)
         await _fold_visits(connection, batch, now)
-        looked_at = {event.person for event, _ in batch.looks}
         restricted = await identities.restricted(connection, persons | looked_at)
         changes = await self._decide(connection, persons, restricted, inactive, batch, now)
         lanes = await self._write(connection, changes, now)
         told = [
             *await access_rules.hidden_anew(connection, restricted, self._desk, now=now),
             *await access_rules.notices_of(
-                connection, batch.looks, restricted, self._desk, now=now
+                connection,
+                batch.looks,
+                restricted,
+                self._desk,
+                now=now,
+                successors={old: now_is.person for old, now_is in successors.items()},
             ),
         ]
         for one in told:
@@ -351,7 +357,7 @@ async def _fold_visits(connection: Connection, batch: _Batch, now: datetime) -> 
     for event in [*stored, *batch.visit_events]:
         by_visit[event.visit_id].append(event)
     await visits.save_events(connection, batch.visit_events)
-    folded = [visit_rules.fold(by_visit[one]) for one in sorted(by_visit)]
+    folded = [visit for one in sorted(by_visit) for visit in visit_rules.folds(by_visit[one])]
     hidden = batch.hidden | await visits.hidden(connection, {one.source_patient for one in folded})
     folded = [
         replace(one, location_shielded=True) if one.source_patient in hidden else one

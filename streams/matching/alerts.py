@@ -301,6 +301,8 @@ def _why_withdrawn(
     visits = [visit for visit in state.visits if visit.visit_id in alert.visit_ids]
     if not visits:
         return None
+    # of another child under the same visit number it says nothing
+    visits = [visit for visit in visits if visit.person == state.person] or visits
     live = [visit for visit in visits if visit.live]
     if not live:
         return "visit-cancelled"

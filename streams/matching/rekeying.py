@@ -48,24 +48,21 @@ async def lock(
     connection: Connection,
     person: str,
     others: Iterable[str],
-    visit_patients: Mapping[uuid.UUID, str],
+    visit_patients: Iterable[tuple[uuid.UUID, str]],
     record_ids: Iterable[uuid.UUID],
 ) -> None:
     """The locks that a batch of matching takes about these, in its order."""
-    await postgres.lock(
-        connection,
-        {
-            *(f"visit:{one}" for one in visit_patients),
-            *(f"patient:{one}" for one in visit_patients.values()),
-            *(f"record:{one}" for one in record_ids),
-        },
-    )
+    names = {f"record:{one}" for one in record_ids}
+    for visit_id, patient in visit_patients:
+        names |= {f"visit:{visit_id}", f"patient:{patient}"}
+    await postgres.lock(connection, names)
     await postgres.lock(connection, {f"person:{one}" for one in (person, *others)})
 
 
 async def holding(connection: Connection, person: str) -> Holding:
     """What is held of `person` now."""
-    visit_ids = frozenset(await number_changes.visits_naming(connection, person))
+    naming = await number_changes.visits_naming(connection, person)
+    visit_ids = frozenset(visit_id for visit_id, _ in naming)
     events = await visits.events_of_visits(connection, visit_ids)
     records = await flags.events_of_persons(connection, [person])
     return Holding(
@@ -136,6 +133,27 @@ async def move(
     await flags.save_events(connection, records)
     await _fold_flags(connection, (person, successor.person), now)
     await number_changes.move_alerts(connection, person, successor.person)
+
+
+async def confirm(
+    connection: Connection,
+    held: Holding,
+    identity: Identity,
+    proven: Mapping[uuid.UUID, int],
+    now: datetime,
+) -> None:
+    """Events of `held` that are `proven` are verified of their person, in the revisions said."""
+    events = [
+        replace(
+            one,
+            revision=proven[one.reported_event_id],
+            event=_said_of(one.event, identity, proven[one.reported_event_id], proven=True),
+        )
+        for one in held.visit_events
+        if one.reported_event_id in proven
+    ]
+    await visits.save_events(connection, events)
+    await _fold_visits(connection, {one.visit_id for one in events}, now)
 
 
 async def quarantine(
@@ -257,7 +275,7 @@ async def _fold_visits(
     by_visit: dict[uuid.UUID, list[VisitEvent]] = defaultdict(list)
     for event in await visits.events_of_visits(connection, visit_ids):
         by_visit[event.visit_id].append(event)
-    folded = [visit_rules.fold(by_visit[one]) for one in sorted(by_visit)]
+    folded = [visit for one in sorted(by_visit) for visit in visit_rules.folds(by_visit[one])]
     hidden = await visits.hidden(connection, {one.source_patient for one in folded})
     await visits.save(
         connection,

@@ -8,13 +8,17 @@ Two orders, never by offset:
 
 A time that the sender left out falls back: recorded → message → received; message → received;
 occurred → recorded → message → received. A missing sequence comes first.
+
+Two sites may count their visits alike, and twins may share one: whom the local ids of one visit
+number name as different people, they are, and nobody takes the visit from another (ADR 0051).
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,25 +66,67 @@ def highest_revisions(events: Iterable[VisitEvent]) -> list[VisitEvent]:
     return list(best.values())
 
 
+def folds(events: Iterable[VisitEvent]) -> list[Visit]:
+    """The visits that `events` (at least one, all under one visit number) make: one for each person
+    whom its local ids name, in a stable order; their source patients are different ones.
+
+    A local id names whom `fold` would name of its events alone; several that name one person are
+    one visit. Who has no arrival of their own comes by that of another local id, as where a
+    hospital corrects whose visit it is; that it then cancels what it first said changes nothing.
+    """
+    ordered = sorted(highest_revisions(events), key=existence)
+    by_patient: dict[str, list[VisitEvent]] = defaultdict(list)
+    for one in ordered:
+        by_patient[one.source_patient].append(one)
+    people: dict[str, set[str]] = defaultdict(set)
+    for patient, own in by_patient.items():
+        if (person := _named(own)[0]) is not None:
+            people[person].add(patient)
+    if len(people) < 2:
+        return [_fold(ordered, ordered)]
+    found = []
+    for patients in people.values():
+        own = [one for one in ordered if one.source_patient in patients]
+        happened = own
+        if not any(_tells_of_arrival(one) for one in own):
+            happened = [
+                one
+                for one in ordered
+                if one.source_patient in patients or one.event.kind is not VisitEventKind.CANCEL
+            ]
+        found.append(_fold(own, happened))
+    # whom another local id names is told of there
+    alone = [
+        replace(one, also=None, also_restricted=False) if one.also in people else one
+        for one in found
+    ]
+    return sorted(alone, key=lambda one: one.source_patient)
+
+
 def fold(events: Iterable[VisitEvent]) -> Visit:
-    """The visit that `events` (at least one, all of one visit) make.
+    """The visit that `events` (at least one, all of one visit) make, if it is of one person.
 
     A retracted event says nothing of who the visit is about, but what happened still happened:
     its arrival, its cancellation and its values count.
     """
     ordered = sorted(highest_revisions(events), key=existence)
+    return _fold(ordered, ordered)
+
+
+def _fold(naming: Sequence[VisitEvent], ordered: Sequence[VisitEvent]) -> Visit:
+    """`naming` says who the visit is about, `ordered` what happened."""
     exists = _exist(ordered)
     arrivals = exists.arrivals
-    person, provisional, restricted, also = _named(ordered)
+    person, provisional, restricted, also = _named(naming)
     detail = _values(ordered)
     live = bool(arrivals)
     if live:
         state = "departed" if exists.left is not None else "present"
     else:
         state = "cancelled" if exists.cancelled else "none"
-    last = ordered[-1]
+    last = naming[-1]
     # what was taken back is not said anew when a hospital merges patients
-    named = [one for one in ordered if not one.retracted] or ordered
+    named = [one for one in naming if not one.retracted] or naming
     return Visit(
         visit_id=last.visit_id,
         source_patient=named[-1].source_patient,
@@ -108,7 +154,7 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
         also=also,
         also_restricted=any(
             one.event.identity.restricted
-            for one in ordered
+            for one in naming
             if not one.retracted and one.person == also
         ),
     )
@@ -124,6 +170,10 @@ class _Existence:
     cancelled: bool
     left: VisitEvent | None
     discharged: bool
+
+
+def _tells_of_arrival(one: VisitEvent) -> bool:
+    return one.event.arrival or one.event.kind is VisitEventKind.BIRTH
 
 
 def _exist(ordered: Sequence[VisitEvent]) -> _Existence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from halyard.postgres import Connection
-from schemas.events import Identity
+from schemas.events import Identity, IdentityStatus
 from stores.claims import ClaimState
 from streams.identity.ledger import Ledger
 from streams.identity.rechecks import Moved
@@ -15,24 +15,31 @@ from streams.matching.rekeying import Holding
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The rule; of a superseded number what matching `holding` has of it, whose it is now, and what
-    was said of that. It is carried when it is decided what the same answer says of those who wait.
+    """The rule; what matching `holding` has of a superseded number, or of who is restricted from
+    now on; whose it is now, and what was said of a superseded one. It is carried when it is decided
+    what the same answer says of those who wait. `beside`: what came of a known successor.
     """
 
     rule: str
     holding: Holding | None = field(default=None, repr=False)
     identity: Identity | None = field(default=None, repr=False)
     moved: Moved | None = None
+    beside: Followed | None = None
 
     async def carry(self, connection: Connection, ledger: Ledger, person: str) -> None:
-        """What matching holds of `person` is the successor's.
+        """What matching holds of `person` is the successor's, or verified of whom it was.
 
         It goes in the revisions from before the answer was used for it: what that proves comes by
         the bus. What could not go on unproven goes as it is now: taken back only if the answer did
         not prove it, so that no alert is told of as withdrawn and raised again.
         """
+        if self.beside is not None and self.beside.identity is not None:
+            await self.beside.carry(connection, ledger, self.beside.identity.person)
         holding, identity, moved = self.holding, self.identity, self.moved
-        if holding is None or identity is None or moved is None:
+        if holding is None or identity is None:
+            return
+        if moved is None:
+            await self._confirm(connection, ledger, holding, identity)
             return
         unproven = {one: ledger.claim(one) for one in moved.taken_back}
         proven = {
@@ -50,3 +57,19 @@ class Followed:
             taken_back=moved.taken_back - proven.keys(),
             proven=proven,
         )
+
+    async def _confirm(
+        self, connection: Connection, ledger: Ledger, holding: Holding, identity: Identity
+    ) -> None:
+        """What the answer proves of somebody whom it restricts: an alert that stands provisionally
+        would else be withdrawn by the plan's record, if matching takes that before the visit's.
+        """
+        proven = {
+            one.reported_event_id: claim.revision
+            for one in holding.visit_events
+            if one.event.identity.status is not IdentityStatus.VERIFIED
+            and (claim := ledger.find(one.reported_event_id)) is not None
+            and claim.state is ClaimState.VERIFIED
+            and claim.person == identity.person
+        }
+        await rekeying.confirm(connection, holding, identity, proven, ledger.now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -20,7 +20,7 @@ from halyard.lock_sets import LockSetGrew
 from halyard.postgres import Connection
 from halyard.postgres import lock as lock_names
 from policies.desk import Desk
-from schemas.events import IdentityStatus, NhsNumberStatus
+from schemas.events import Identity, IdentityStatus, NhsNumberStatus
 from stores import identities, number_changes, person_identifiers, sibling_links
 from stores.identities import KnownPerson
 from stores.trace_requests import TraceRequest
@@ -163,7 +163,7 @@ class Follower:
             return
         others = [look.found.person] if look.found is not None else []
         both = [look] if look.beside is None else [look, look.beside]
-        visits = {visit: patient for one in both for visit, patient in one.scene.visits}
+        visits = {visit for one in both for visit in one.scene.visits}
         records = {record for one in both for record in one.scene.records}
         await rekeying.lock(connection, look.person, others, visits, records)
         for one in both:
@@ -223,7 +223,9 @@ class Follower:
             await settled.settle(
                 connection, self._limits.directory, known.person, found, ledger.now
             )
-            _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=True)
+            holding, held = await scenes.held(
+                connection, ledger, known, scene, traceparent, deaths=True
+            )
             difference = rechecks.refresh(ledger, known, found, held)
             if difference.names and look.answer.query is not None:  # the whole record has more
                 question = Question(known.person, known.nhs_number, trace.organisation, URGENT)
@@ -232,15 +234,23 @@ class Follower:
                 ledger.changes.entries.extend(
                     rechecks.death_entries(ledger, trace, found, traceparent)
                 )
-            return Followed(rechecks.RECHECKED if difference.anything else "unchanged")
+            if not difference.anything:
+                return Followed("unchanged")
+            if not (difference.restricted and found.restricted):
+                return Followed(rechecks.RECHECKED)
+            return Followed(
+                rechecks.RECHECKED, holding, _proven(found, rechecks.RECHECKED, ledger.now)
+            )
         if isinstance(outcome, Superseded) and found is not None:
+            beside = None
             if _otherwise(ledger, look.answer, found):
                 if look.beside is None:  # known, or so, only now
                     raise LockSetGrew(locks)
-                await self.decide(connection, ledger, trace, look.beside, locks)
-            return await self._superseded(
+                beside = await self.decide(connection, ledger, trace, look.beside, locks)
+            came = await self._superseded(
                 connection, ledger, trace, outcome, known, found, scene, traceparent
             )
+            return replace(came, beside=beside)
         if isinstance(outcome, Invalidated):
             return await self._invalidated(connection, ledger, trace, known, scene, traceparent)
         _, held = await scenes.held(connection, ledger, known, scene, traceparent, deaths=False)
@@ -266,8 +276,8 @@ class Follower:
         """
         if look is None or look.found is None or followed is None:
             return
+        await followed.carry(connection, ledger, look.person)
         if followed.rule == rechecks.SUPERSEDED:
-            await followed.carry(connection, ledger, look.person)
             await person_identifiers.move(connection, look.person, look.found.person)
             await sibling_links.move(connection, look.person, look.found.person)
             await number_changes.forget_person(connection, look.person)
@@ -300,14 +310,7 @@ class Follower:
                 rechecks.death_entries(ledger, trace, successor, traceparent)
             )
         moved = rechecks.supersede(ledger, known, successor, held)
-        identity = outputs.identity_of(
-            successor,
-            IdentityStatus.VERIFIED,
-            NhsNumberStatus.VERIFIED,
-            "pds-get",
-            rechecks.SUPERSEDED,
-            now,
-        )
+        identity = _proven(successor, rechecks.SUPERSEDED, now)
         await number_changes.supersede(connection, known.person, successor.person, now)
         # after all others: a worker of the cases takes none of identity's and matching's
         both = (known.person, successor.person)
@@ -363,6 +366,11 @@ class Follower:
         )
         new = [one for one in drafts if one.letter.letter_id not in known]
         await letters.write(connection, new, self._desk, now)
+
+
+def _proven(person: KnownPerson, rule: str, now: datetime) -> Identity:
+    status, indicator = IdentityStatus.VERIFIED, NhsNumberStatus.VERIFIED
+    return outputs.identity_of(person, status, indicator, "pds-get", rule, now)
 
 
 def _otherwise(ledger: Ledger, answer: TraceAnswer, found: KnownPerson) -> bool:

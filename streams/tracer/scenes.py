@@ -50,8 +50,10 @@ async def read(connection: Connection, person: str) -> Scene:
     records = await flags.events_of_persons(connection, [person])
     return Scene(
         naming=tuple(await number_changes.claims_naming(connection, person)),
-        visits=frozenset(visits.items()),
-        said=frozenset(await number_changes.visit_events_naming(connection, person, visits)),
+        visits=frozenset(visits),
+        said=frozenset(
+            await number_changes.visit_events_naming(connection, person, {one for one, _ in visits})
+        ),
         records=frozenset(one.reported_event_id for one in records),
     )
 

@@ -227,7 +227,7 @@ class Tracer:
             # A refused application stops all at once; a question that PDS alone misreads, or one
             # time-out, must not: it counts as one failure
             at_once = isinstance(said, TokenRefused)
-            if not (isinstance(said, Bug) and said.refused):
+            if not _answered(said):
                 await trace_requests.failed(self._pool, self._ration, at_once=at_once)
             seconds = min(_LONGEST_BACKOFF_SECONDS, 0.5 * 2 ** min(request.attempts, 10))
             if not isinstance(said, Bug):
@@ -252,6 +252,13 @@ class Tracer:
         metrics.gauge("halyard_pds_pace", pace)
         log.warning("pds_slower", pace=pace, seconds=pause)
         return pause
+
+
+def _answered(said: Unavailable | TokenRefused | Bug) -> bool:
+    """Whether PDS is there, though this question has no answer yet."""
+    if isinstance(said, Unavailable):
+        return said.answered
+    return isinstance(said, Bug) and said.refused
 
 
 class _LeaseLost(TransientError):

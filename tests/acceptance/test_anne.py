@@ -32,11 +32,11 @@ from tests.support.anne import (
 )
 from tests.support.behaviour import fhir
 from tests.support.behaviour.story import Someone, Step
+from tests.support.hub_files import CONTACT, HOSPITAL
 from tests.support.journals import last_versions, received
 from tests.support.load import Plan, adt, flag_line, upload_flags
 from tests.support.processes import run_halyard
 from tests.support.services import DatabaseServer
-from tests.support.system import CONTACT, HOSPITAL
 from tests.support.waiting import aeventually, eventually
 
 ANNE = Person(

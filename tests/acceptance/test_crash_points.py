@@ -22,9 +22,10 @@ from schemas.topics import (
     ATTENDANCE_REPORTED,
     ATTENDANCE_VERIFIED,
 )
+from tests.support.hub_files import CONTACT, NORTH
 from tests.support.journals import OnWire, on_wire, received, repeats, webhook_repeats
 from tests.support.load import Plan, adt, flag_line, reported, upload_flags
-from tests.support.system import CONTACT, NORTH, Hub, MakeHub
+from tests.support.system import Hub, MakeHub
 
 pytestmark = pytest.mark.timeout(180)
 

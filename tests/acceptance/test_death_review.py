@@ -27,10 +27,10 @@ from tests.support.deaths_system import (
     DeathsHub,
     MakeDeathsHub,
 )
+from tests.support.hub_files import HOSPITAL, NORTH, SOUTH
 from tests.support.load import Plan, flag_line, upload_flags
 from tests.support.ncmd_canonical import canonical
 from tests.support.processes import run_halyard
-from tests.support.system import HOSPITAL, NORTH, SOUTH
 from tests.support.waiting import aeventually, eventually
 
 ROBIN = Person("9991230017", "Testwick", ("Robin",), "2019-06-02", "female", "ZZ1 1AA")

@@ -20,10 +20,11 @@ from schemas.topics import (
     IDENTITY_UNRESOLVED,
     dead_letter,
 )
+from tests.support.hub_files import AUTHORITIES, CONTACT
 from tests.support.journals import on_wire, received, repeats, webhook_repeats
 from tests.support.load import Senders, World, load_flags, make_world
 from tests.support.right import check_alerts, check_outcomes
-from tests.support.system import AUTHORITIES, CONTACT, Hub, MakeHub
+from tests.support.system import Hub, MakeHub
 from tests.support.waiting import eventually
 
 SEED = 20_261_122

@@ -23,6 +23,7 @@ from sandbox.receiver import Received
 from schemas import codec
 from schemas.events import AttendanceVerified
 from schemas.topics import ATTENDANCE_REPORTED, ATTENDANCE_VERIFIED
+from tests.support.hub_files import NORTH
 from tests.support.journals import on_wire, received
 from tests.support.load import (
     Plan,
@@ -35,8 +36,10 @@ from tests.support.load import (
     reported,
     upload_flags,
 )
+from tests.support.loopback import quiet_ports
+from tests.support.own_hub import hub_of_its_own
 from tests.support.right import check_alerts, check_outcomes
-from tests.support.system import NORTH, Hub, hub_of_its_own, quiet_ports
+from tests.support.system import Hub
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)

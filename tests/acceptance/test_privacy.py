@@ -43,9 +43,10 @@ from tests.support.canary_run import (
     Aftermath,
     everything_done,
 )
+from tests.support.hub_files import CONTACT
 from tests.support.journals import OnWire, all_alerts, on_wire, received, topics_of
 from tests.support.load import reported
-from tests.support.system import CONTACT, Hub
+from tests.support.system import Hub
 
 pytestmark = pytest.mark.timeout(240)
 

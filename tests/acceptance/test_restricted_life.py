@@ -21,6 +21,7 @@ from schemas.deaths import CaseChanged
 from schemas.events import AttendanceVerified, IdentityStatus
 from schemas.topics import ATTENDANCE_VERIFIED
 from tests.support.deaths_system import SECOND_HOSPITAL
+from tests.support.hub_files import CONTACT, HOSPITAL, NORTH, SOUTH
 from tests.support.journals import on_wire, received
 from tests.support.restricted import OFFICE, SERVICES, RestrictedHub, Search
 from tests.support.restricted_life import (
@@ -41,7 +42,6 @@ from tests.support.restricted_life import (
     webhooks,
 )
 from tests.support.services import DatabaseServer
-from tests.support.system import CONTACT, HOSPITAL, NORTH, SOUTH
 
 pytestmark = pytest.mark.timeout(180)
 

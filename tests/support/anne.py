@@ -18,9 +18,10 @@ from sandbox.issuer.client import person_token
 from sandbox.issuer.people import AUTHORITY as COUNTY
 from sandbox.issuer.people import PEOPLE as STAFF
 from sandbox.pds.people import Person
+from tests.support.loopback import quiet_ports
 from tests.support.processes import Process
 from tests.support.services import Database, DatabaseServer
-from tests.support.system import COMMANDS, Hub, quiet_ports
+from tests.support.system import COMMANDS, Hub
 
 SECOND, CHILDREN = "RZ8", "RZ7"  # hospitals: the one speaks FHIR, the other HL7 v2
 SCHOOL = "EE100001"

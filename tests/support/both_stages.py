@@ -44,10 +44,12 @@ class BothStages:
         await self.world.trace_all()
         await self.hand_over()
 
-    async def hand_over(self, *, single: bool = False) -> None:
+    async def hand_over(self, *, single: bool = False, backwards: bool = False) -> None:
         """Matching takes what identity said since; in a batch, or each record by itself."""
         fresh = [one for one in self.world.sent[self.taken :] if one.topic in _VERIFIED]
         self.taken = len(self.world.sent)
+        if backwards:  # records of different keys come in no order
+            fresh.reverse()
         taken = [Incoming(one.topic, 0, 0, one.key, one.value, one.headers) for one in fresh]
         for batch in [[one] for one in taken] if single else [taken]:
             await self._matching.process(batch)

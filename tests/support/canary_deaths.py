@@ -13,8 +13,8 @@ from sandbox.deaths import bundles
 from sandbox.deaths.bundles import Child, Json
 from sandbox.pds.people import Person
 from tests.support.deaths_system import SECOND_HOSPITAL, SURGERY, DeathsHub
+from tests.support.hub_files import HOSPITAL, NORTH
 from tests.support.processes import run_halyard
-from tests.support.system import HOSPITAL, NORTH
 
 
 async def die(hub: DeathsHub, person: Person, restricted: Person) -> None:

@@ -33,9 +33,11 @@ from schemas.topics import (
 )
 from tests.support.canary_deaths import die
 from tests.support.deaths_system import DeathsHub
+from tests.support.hub_files import CONTACT, NORTH, SOUTH
 from tests.support.journals import all_alerts, received
 from tests.support.load import Plan, adt, flag_line, reported, upload_flags
-from tests.support.system import COMMANDS, CONTACT, NORTH, SOUTH, Hub, Own, hub_of_its_own
+from tests.support.own_hub import Own, hub_of_its_own
+from tests.support.system import COMMANDS, Hub
 from tests.support.waiting import eventually
 
 CANARY = Person("9991230017", "Quizzlewhite", ("Xanthippe",), "2016-07-19", "female", "ZZ8 7QX")

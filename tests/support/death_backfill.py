@@ -29,7 +29,7 @@ from stores import identities
 from stores.directory import Directory
 from streams.identity.evidence import known_person
 from tests.support.deaths_system import SECOND_HOSPITAL, SURGERY, DeathsHub
-from tests.support.system import HOSPITAL, NORTH, SOUTH
+from tests.support.hub_files import HOSPITAL, NORTH, SOUTH
 
 SENDING = (
     Sender("rz9-fhir", HOSPITAL),

@@ -21,8 +21,9 @@ from psycopg.rows import dict_row
 from halyard.embedded.datadir import write_private
 from halyard.errors import BrokerUnavailable
 from sandbox.pds.people import Person
+from tests.support.hub_files import HOSPITAL, NORTH, SOUTH
 from tests.support.services import Database
-from tests.support.system import HOSPITAL, NORTH, SOUTH, Hub
+from tests.support.system import Hub
 from tests.support.waiting import eventually
 
 SECOND_HOSPITAL = "RZ8"

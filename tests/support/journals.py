@@ -14,7 +14,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from sandbox.receiver import Received
-from tests.support.system import AUTHORITIES, CONTACT, Hub
+from tests.support.hub_files import AUTHORITIES, CONTACT
+from tests.support.system import Hub
 
 
 class SentJournal:

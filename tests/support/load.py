@@ -26,10 +26,11 @@ from connectors.hl7v2.mapping import to_attendances
 from halyard.clock import system_clock
 from sandbox.pds.people import Person, generate
 from schemas.events import AttendanceReported
+from tests.support.hub_files import AUTHORITIES, FEED, HOSPITAL, NORTH, SOUTH
 from tests.support.journals import (
     SentJournal,
 )
-from tests.support.system import AUTHORITIES, FEED, HOSPITAL, NORTH, SOUTH, Hub
+from tests.support.system import Hub
 
 CONNECTIONS = 8
 WINDOW = 8

@@ -24,10 +24,12 @@ from sandbox.issuer.people import PEOPLE as STAFF
 from sandbox.pds.people import Person
 from schemas.topics import registry
 from tests.support.deaths_system import DeathsHub
+from tests.support.hub_files import HOSPITAL
 from tests.support.journals import on_wire
+from tests.support.loopback import quiet_ports
 from tests.support.processes import Process
 from tests.support.services import Database
-from tests.support.system import COMMANDS, HOSPITAL, quiet_ports
+from tests.support.system import COMMANDS
 
 SERVICES = (
     *("pds", "north", "south", "contact", "issuer", "identity", "matching", "tracer"),

@@ -27,10 +27,10 @@ from sandbox.receiver import Received
 from tests.support.behaviour import fhir
 from tests.support.behaviour.story import Someone, Step
 from tests.support.deaths_system import SECOND_HOSPITAL, SECRETARIAT, SURGERY
+from tests.support.hub_files import CONTACT, HOSPITAL, NORTH, SOUTH
 from tests.support.journals import received
 from tests.support.load import Plan, adt, flag_line, upload_flags
 from tests.support.restricted import Found, RestrictedHub, Search
-from tests.support.system import CONTACT, HOSPITAL, NORTH, SOUTH
 from tests.support.waiting import aeventually, eventually
 
 OTTOLINE = Person(

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from stores.claims import ClaimState
+from tests.support.hub_files import AUTHORITIES, CONTACT
 from tests.support.journals import all_alerts, last_versions, received, standing
 from tests.support.load import Told, World, reported
-from tests.support.system import AUTHORITIES, CONTACT, Hub
+from tests.support.system import Hub
 
 
 def check_outcomes(hub: Hub, world: World, acked: Iterable[bytes]) -> None:

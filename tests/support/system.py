@@ -9,30 +9,22 @@ Two authorities and a hospital's contact receive webhooks, each into a journal o
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import random
 import secrets
 import signal
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self
 
 import psycopg
 from psycopg.rows import dict_row
 
 from connectors.local_authority.client import HubClient
-from halyard import kafka_admin, postgres
+from halyard import kafka_admin
 from halyard.cli.topics import wanted_topics
 from halyard.embedded.datadir import write_private
-from halyard.embedded.kafka import EmbeddedKafka
-from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.errors import BrokerUnavailable
 from halyard.kafka import qualified
 from halyard.kafka_admin import PartitionLag
@@ -50,15 +42,18 @@ from schemas.topics import (
     REPORT_VERIFIED,
 )
 from stores.directory import Directory, load_directory
+from tests.support.hub_files import (
+    AUTHORITIES,
+    CONTACT,
+    HOSPITAL,
+    directory_file,
+    write_people,
+    write_secrets,
+)
+from tests.support.loopback import fetch, post, quiet_ports
 from tests.support.processes import Process, halyard
-from tests.support.services import Database, DatabaseServer
+from tests.support.services import Database
 from tests.support.waiting import eventually
-
-HOSPITAL = "RZ9"
-FEED = "rz9-edis"
-NORTH, SOUTH = "E06000991", "E06000992"  # authorities; not GSS codes in use
-AUTHORITIES = {NORTH: "north", SOUTH: "south"}
-CONTACT = "contact"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -137,7 +132,9 @@ class Hub:
         self.logs.mkdir(parents=True)
         for name in self._receivers:
             (self.journals / name).mkdir(parents=True)
-        self._write_files(people)
+        write_people(self._people_file, people)
+        write_secrets(directory, self._receivers)
+        write_private(directory / "directory.toml", self._directory_file())
         self.settings = Settings(
             data_dir=directory,
             kafka=KafkaSettings(bootstrap_servers=bootstrap, namespace=namespace),
@@ -392,129 +389,5 @@ class Hub:
             ignore=(AssertionError, psycopg.OperationalError, BrokerUnavailable),
         )
 
-    # --- files -------------------------------------------------------------------------------
-
-    def _write_files(self, people: Iterable[Person]) -> None:
-        with self._people_file.open("w", encoding="utf-8") as file:
-            for person in people:
-                file.write(json.dumps(asdict(person)) + "\n")
-        bus, store = secrets.token_hex(32), secrets.token_hex(32)
-        webhook = {name: secrets.token_hex(32) for name in self._receivers}
-        write_private(self.directory / "secrets.toml", _secrets(bus, store, webhook))
-        for name, secret in webhook.items():
-            # a receiver knows its own secret, under the name that its command looks for
-            own = _secrets(bus, store, {"authority": secret, "contact": secret})
-            write_private(self.directory / f"secrets-{name}.toml", own)
-        write_private(self.directory / "directory.toml", self._directory_file())
-
     def _directory_file(self) -> str:
-        parts = [
-            (
-                f'[[hospital]]\nods = "{HOSPITAL}"\nname = "Practice General Hospital"\n'
-                'callback_name = "Safeguarding nurse on duty"\ncallback_phone = "01632 960 101"\n'
-                f'contact_endpoint = "{CONTACT}"\n'
-                'departments = { "ED" = "Emergency department" }\n'
-            ),
-            f'[[feed]]\nsource = "{FEED}"\norganisation = "{HOSPITAL}"\nfacility = "{HOSPITAL}"\n',
-        ]
-        for gss, name in AUTHORITIES.items():
-            restricted = f'restricted_endpoint = "{name}-restricted"\n' if gss == NORTH else ""
-            parts.append(
-                f'[[authority]]\ngss = "{gss}"\nname = "{name.title()} Borough Council"\n'
-                f'alert_endpoint = "{name}"\n{restricted}phone_office = "01632 960 201"\n'
-            )
-        parts.extend(
-            f'[[endpoint]]\nname = "{endpoint}"\n'
-            f'url = "http://127.0.0.1:{port}/webhook"\nsecret = "{name}"\n'
-            for name, port in self._receivers.items()
-            for endpoint in ((name, f"{name}-restricted") if name == "north" else (name,))
-        )
-        for code, token in self._tokens.items():
-            digest = hashlib.sha256(token.encode()).hexdigest()
-            parts.append(f'[[credential]]\norganisation = "{code}"\nsha256 = "{digest}"\n')
-        return "\n".join(parts)
-
-
-def _secrets(bus: str, store: str, webhook: Mapping[str, str]) -> str:
-    lines = [f'bus_key = "{bus}"', f'store_key = "{store}"', "[webhook]"]
-    return "\n".join([*lines, *(f'{name} = "{value}"' for name, value in webhook.items())]) + "\n"
-
-
-def quiet_ports(count: int) -> list[int]:
-    """Free loopback ports below those that outgoing connections take: a process that is started
-    again must find its port as it left it.
-    """
-    found: list[int] = []
-    while len(found) < count:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-    return found
-
-
-def fetch(url: str, **headers: str) -> tuple[int, str]:
-    """Status and text of a GET on loopback; 0 if nobody answers."""
-    request = urllib.request.Request(url, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, answer.read().decode("utf-8", "replace")
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode("utf-8", "replace")
-    except (urllib.error.URLError, OSError):
-        return 0, ""
-
-
-def post(url: str, body: Any) -> str:
-    """The text of a POST of JSON on loopback; raises `OSError` for anything but success."""
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        text: str = answer.read().decode("utf-8", "replace")
-        return text
-
-
-H = TypeVar("H", bound=Hub)
-
-
-@dataclass(frozen=True, slots=True)
-class Own(Generic[H]):
-    """A hub, not started yet, and the Kafka and PostgreSQL that are its alone."""
-
-    hub: H
-    kafka: EmbeddedKafka
-    postgres: EmbeddedPostgres
-
-
-@contextlib.contextmanager
-def hub_of_its_own(
-    home: Path,
-    kind: type[H],
-    *,
-    people: Iterable[Person] = (),
-    settings: Mapping[str, str] | None = None,
-) -> Iterator[Own[H]]:
-    """A hub on embedded services of its own, for tests that stop them or read their logs."""
-    kafka, database = EmbeddedKafka(home / "kafka"), EmbeddedPostgres(home / "postgres")
-    try:
-        kafka.launch()
-        database.launch()
-        database.wait_ready()
-        owned = DatabaseServer(database.admin_url, "own").create()
-        postgres.migrate(owned.owner_url)
-        kafka.wait_ready()
-        with kind(
-            home / "hub",
-            bootstrap=kafka.bootstrap_servers,
-            database=owned,
-            namespace="own",
-            people=people,
-            settings=settings,
-        ) as hub:
-            yield Own(hub, kafka, database)
-    finally:
-        kafka.stop()
-        database.stop()
+        return directory_file(self._receivers, self._tokens)

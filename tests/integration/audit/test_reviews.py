@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from halyard.actor import Actor
 from halyard.postgres import transaction
 from stores import audit_reviews
 from stores.audit_reviews import Review
-from streams.audit.reviewing import Reviewer, ReviewRefused, close_review
+from streams.audit.reviewing import ReviewRefused, close_review
 from tests.support.audit import COUNCIL, HOSPITAL, NOW, Chain, chain, entry
 from tests.support.services import Database
 
@@ -41,7 +42,7 @@ async def close(
         return await close_review(
             connection,
             review.review_id,
-            Reviewer(subject=by, organisation=HOSPITAL),
+            Actor(subject=by, organisation=HOSPITAL),
             outcome=outcome,
             note="looked at the rota",
             now=NOW,
@@ -121,7 +122,7 @@ async def test_a_review_of_another_organisation_is_like_none(made: Chain) -> Non
         done = await close_review(
             connection,
             review.review_id,
-            Reviewer(subject="user:x", organisation=COUNCIL),
+            Actor(subject="user:x", organisation=COUNCIL),
             outcome="appropriate",
             note="Not mine",
             now=NOW,

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from halyard.actor import Actor
 from halyard.postgres import transaction
 from stores import audit_reviews
 from streams.audit import retention
-from streams.audit.reviewing import Reviewer, close_review
+from streams.audit.reviewing import close_review
 from tests.support.audit import COUNCIL, HOSPITAL, Chain, chain, entry
 from tests.support.services import Database
 
@@ -41,7 +42,7 @@ async def reviewed(database: Database, tmp_path: Path) -> AsyncIterator[Chain]:
             await close_review(
                 connection,
                 next(one.review_id for one in found if one.entry_id == entry(1).entry_id),
-                Reviewer(subject="user:guardian", organisation=HOSPITAL),
+                Actor(subject="user:guardian", organisation=HOSPITAL),
                 outcome="needs-enquiry",
                 note="looked at the rota",
                 now=made.now,

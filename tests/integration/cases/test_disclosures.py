@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from flag_service.actors import Actor
 from flag_service.releasing import decide
+from halyard.actor import Actor
 from halyard.postgres import make_pool, transaction
 from halyard.settings import DatabaseSettings, Settings
 from policies.ruling import Flow

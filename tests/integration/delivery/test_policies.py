@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from flag_service.actors import Actor
 from flag_service.releasing import decide
+from halyard.actor import Actor
 from halyard.postgres import Pool, transaction
 from policies.model import Policies
 from policies.ruling import Flow

@@ -10,9 +10,9 @@ import httpx
 import orjson
 import pytest
 
-from flag_service.actors import Actor
 from flag_service.releasing import decide
 from halyard import ids
+from halyard.actor import Actor
 from halyard.postgres import Pool, transaction
 from policies.desk import Desk
 from policies.model import Policies

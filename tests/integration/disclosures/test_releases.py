@@ -8,8 +8,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from flag_service.actors import Actor
 from flag_service.releasing import Outcome, decide
+from halyard.actor import Actor
 from halyard.postgres import scoped
 from policies.model import Policies, load_policies
 from policies.ruling import Flow

@@ -12,7 +12,7 @@ from halyard.cli.send_scenario import NoReceiver, Played, play
 from sandbox.hospital import scenarios
 from sandbox.hospital.adt import Sender
 from tests.integration.hl7v2.rig import Rig, create_topics, listening, make_settings
-from tests.support.system import quiet_ports
+from tests.support.loopback import quiet_ports
 from tests.unit.hl7v2.messages import FEED
 
 SENDER = Sender(FEED.application or "", FEED.facility or "", "it")

@@ -55,15 +55,19 @@ async def restricted(world: World) -> list[bool]:
     return [row["restricted"] for row in rows]
 
 
+@pytest.mark.parametrize("single", [False, True], ids=["in a batch", "one by one"])
+@pytest.mark.parametrize("backwards", [False, True], ids=["as said", "backwards"])
 async def test_an_arrivals_answer_restricts_all_that_is_held(
-    stages: BothStages, world: World
+    stages: BothStages, world: World, single: bool, backwards: bool
 ) -> None:
     """No word of the change is needed: the plan, its answer, an earlier visit of it and the alert
-    are restricted; the alert that this answer confirms is not withdrawn between."""
+    are restricted; the alert that this answer confirms is not withdrawn between, in whatever order
+    matching takes plan and visit."""
     before = await provisional_alert(stages)
     so_far = len(world.said())
     world.knows(person_of(CHILD, restricted=True))
-    await stages.trace()
+    await world.trace_all()
+    await stages.hand_over(single=single, backwards=backwards)
     assert await restricted(world) == [True, True, True]
     assert await world.answers() == {1: "CPR02"}
     (after,) = await stages.alerts()

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
-from flag_service.actors import Actor
 from flag_service.releasing import decide
 from halyard import postgres
+from halyard.actor import Actor
 from halyard.kafka import Incoming, cloudevent_headers
 from halyard.telemetry import new_traceparent
 from policies.desk import open_desk
@@ -20,8 +20,9 @@ from policies.ruling import Flow
 from schemas import codec
 from schemas.accesses import AccessRecorded
 from schemas.topics import ACCESS_RECORDED
-from stores import accesses, held
+from stores import accesses, held, identities, number_changes
 from stores.accesses import Access, Recorded
+from stores.identities import KnownPerson
 from streams.matching.agent import MatchingStage
 from tests.integration.matching.conftest import Hub
 from tests.support.disclosing import DENY, REVIEW, changed
@@ -32,6 +33,7 @@ from tests.support.matching import (
     KEYS,
     LEEDS,
     NOON,
+    OTHER_CHILD,
     SHEFFIELD,
     flagged,
     identity,
@@ -114,6 +116,43 @@ async def told(hub: Hub) -> list[dict[str, Any]]:
         "order by position"
     )
     return [{**row, "body": json.loads(bytes(row["body"]))} for row in rows]
+
+
+def successor() -> KnownPerson:
+    """Whom PDS names instead of the child's number, as the index has them."""
+    return KnownPerson(
+        person=KEYS.person(OTHER_CHILD),
+        nhs_number=OTHER_CHILD,
+        family="Smith",
+        given=("Anne",),
+        other_families=(),
+        other_given=(),
+        birth_date="2015-05-01",
+        gender="female",
+        postcode=None,
+        restricted=False,
+        deceased=False,
+        demographic_tokens=(),
+        verified_at=NOON,
+        keep_until=NOON + 400 * DAY,
+        flagged=True,
+    )
+
+
+async def test_a_look_before_the_number_was_superseded_is_told(hub: Hub) -> None:
+    """The look was on its way; the plan is the successor's by now, and its authority is told once,
+    with the number that stands."""
+    await hub.take(flagged(number=OTHER_CHILD))
+    events = await kept(hub, look(), look(NOON + DAY / 2))
+    async with postgres.transaction(hub.pool) as connection:
+        await identities.put(connection, [successor()])
+        await number_changes.supersede(
+            connection, KEYS.person(CHILD), KEYS.person(OTHER_CHILD), NOON
+        )
+    for event in events:
+        await hub.stage().process([event])
+    (notice,) = await told(hub)
+    assert notice["body"]["person"] == {"nhs_number": OTHER_CHILD}
 
 
 async def test_c25_each_authority_with_an_active_plan_is_told(hub: Hub) -> None:

@@ -108,7 +108,7 @@ async def test_without_ration_a_refused_call_is_not_repeated(
     oauth.pds.faults = Faults(status=401, times=1)
     async with client_of(oauth, tokens, spend=spend) as client:
         outcome = await client.get(NUMBER, uuid4())
-    assert outcome == Unavailable("pds.unavailable.token_was_refused")
+    assert outcome == Unavailable("pds.unavailable.token_was_refused", answered=True)
     assert oauth.pds.calls()["received"] == 1
 
 
@@ -225,5 +225,39 @@ async def test_a_repeated_call_waits_for_the_ration_and_for_a_429(
         await trace_requests.slower(world.pool, ration, pause_seconds=60)
         await world.rows("update pds_ration set tokens = 1, refilled_at = clock_timestamp()")
         assert not await trace_requests.take_token(world.pool, ration, let_through=True)
+    finally:
+        await world.close()
+
+
+async def test_a_refused_token_without_ration_is_no_outage(
+    database: Database, oauth: PdsThread, tokens: Tokens
+) -> None:
+    """PDS answered 401 and the ration had nothing left for the repetition: the question goes back,
+    and the breaker is no nearer to opening."""
+    world = World(database, oauth)
+    await world.open()
+
+    async def spend() -> bool:
+        await asyncio.sleep(30)
+        return True
+
+    named = {"spend": spend, "timeout_seconds": 0.5}
+    try:
+        async with client_of(oauth, tokens, **named) as client:
+            tracer = Tracer(
+                world.pool, world.settings.pds, lambda _: client, world.new_tracer()._releases
+            )
+            await client.get(NUMBER, uuid4())
+            oauth.pds.tokens.expire()
+            arrival = make.attendance()
+            await world.take(arrival)
+            (request,) = await aeventually(tracer.lease)
+            await tracer.trace(request)
+            assert await world.value("select state from trace_requests") == "queued"
+            assert await world.value("select failures from pds_ration") == 0
+            await world.pass_time(10)
+            (again,) = await aeventually(tracer.lease)
+            await tracer.trace(again)
+        assert [state for state, _ in await world.states(arrival)] == ["verified"]
     finally:
         await world.close()

@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 from pydantic import SecretStr
@@ -20,6 +23,7 @@ from connectors.pds.outcomes import (
     NotFound,
 )
 from halyard.settings import PdsSettings, Settings
+from sandbox.pds.kept import PORT_FILE
 from sandbox.pds.process import run as run_pds
 from sandbox.samples.cast import CAST
 from tests.support.waiting import aeventually
@@ -78,6 +82,39 @@ async def test_the_practice_pds_as_a_process_of_the_hub() -> None:
     running.stopping.set()
     await asyncio.wait_for(work, timeout=10)
     assert not running.ready
+
+
+@asynccontextmanager
+async def started(settings: Settings, port: int = 0) -> AsyncIterator[int]:
+    """A practice PDS that runs; gives the port that its data directory remembers."""
+    running = Running()
+    work = asyncio.create_task(run_pds(running, settings, port=port))
+    await aeventually(lambda: running.ready or work.done())
+    try:
+        yield int((settings.data_dir / PORT_FILE).read_text())
+    finally:
+        running.stopping.set()
+        await asyncio.wait_for(work, timeout=10)
+
+
+async def test_a_practice_pds_comes_back_at_its_port(tmp_path: Path) -> None:
+    """What is set to its address finds it after a restart. Where the port is taken meanwhile it
+    takes another, and keeps that."""
+    settings = Settings(data_dir=tmp_path, pds=PdsSettings(token=SecretStr("of-the-hub")))
+    async with started(settings) as first:
+        url = f"http://127.0.0.1:{first}/personal-demographics/FHIR/R4"
+        async with client_of(url, "of-the-hub") as client:
+            assert isinstance(await client.get(CAST.robin.nhs_number, uuid4()), Found)
+    async with started(settings) as again:
+        assert again == first
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", first))
+        taken.listen()
+        async with started(settings) as other:
+            assert other != first
+    async with started(settings) as later:
+        assert later == other
 
 
 def test_a_taken_port_is_said() -> None:

@@ -16,11 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.trace_files.request import reference
+from flag_service import trace_files
 from halyard.cli.main import app
 from halyard.cli.trace_person import NoAnswerYet
 from halyard.cli.who import me
 from halyard.errors import PermanentError
 from schemas.events import PersonClaim
+from stores import trace_batches
 from tests.integration.tracing.test_batch_routes import file
 from tests.support import identity as make
 from tests.support.face import INFIRMARY, NORTH, directory_toml
@@ -193,6 +195,47 @@ async def test_a_row_that_is_not_of_its_line_is_refused(operator: Operator, worl
     rules = [one["rule"] for one in done["refused"]]
     assert rules == ["trace_file.twice", "trace_file.twice", "trace_file.birth_date"]
     assert done["results"] == {}
+
+
+async def test_no_row_of_a_response_is_applied_without_its_audit_entry(
+    operator: Operator, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A response is taken in parts; when the hub ends between two of them, what was applied is on
+    record, and the same response again applies and records the rest.
+    """
+    monkeypatch.setattr(trace_files, "CHUNK", 2)
+    said = [replace(claim(index), nhs_number=None) for index in range(1, 4)]
+    batch_id = (await operator.start(file(said)))["batch_id"]
+    await work(world, batches(world))
+    real, calls = trace_batches.lines_for_update, 0
+
+    async def lines_for_update(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ConnectionResetError
+        return await real(*given)
+
+    monkeypatch.setattr(trace_batches, "lines_for_update", lines_for_update)
+
+    async def on_record() -> list[tuple[str, str]]:
+        entries = await world.rows(
+            "select body from audit_entries where body->'detail'->>'act' = 'trace-file-read' "
+            "order by recorded_at, body->'detail'->>'count' desc"
+        )
+        return [
+            (one["body"]["detail"]["count"], one["body"]["detail"]["refused"]) for one in entries
+        ]
+
+    rows = ((2, "21", "", ""), (3, "21", "", ""), (4, "21", "", ""), (99, "21", "", ""))
+    with pytest.raises(ConnectionResetError):
+        await operator.import_(batch_id, *rows)
+    no_match = "select count(*) from trace_items where rule = 'trace-file.21'"
+    assert await world.value(no_match) == 2
+    assert await on_record() == [("2", "0")]
+    await operator.import_(batch_id, *rows, code=1)
+    assert await world.value(no_match) == 3
+    assert await on_record() == [("2", "0"), ("2", "0"), ("1", "1")]
 
 
 async def test_a_trusted_file_is_believed_but_not_against_what_was_sent(

@@ -43,14 +43,20 @@ async def test_a_single_trace_searches_past_it_and_says_what_is_wrong(world: Wor
 
 
 async def test_a_file_says_the_same_of_its_lines(world: World) -> None:
-    """A line whose number is none has its rule in a column of its own, whatever became of it."""
+    """A line whose number is none has its rule in a column of its own, whatever became of it; how
+    many there are stands with the batch's progress."""
     found, nobody, sound = claim(1), claim(2), claim(4)
     world.knows(person_of(found), person_of(sound))
     said = [replace(found, nhs_number=SLIP), replace(nobody, nhs_number="123"), sound]
     async with desk(world) as running, running.client(NORTH) as north:
         batch_id = (await send(north, file(said))).json()["batch_id"]
         await done(north, batch_id)
+        progress = (await north.get(f"/trace-batches/{batch_id}")).json()
         result = await north.get(f"/trace-batches/{batch_id}/result")
+    assert progress["unusable_numbers"] == {
+        "nhs_number.bad_check_digit": 1,
+        "nhs_number.malformed": 1,
+    }
     rows = list(csv.DictReader(io.StringIO(result.text)))
     assert [(one["outcome"], one["nhs_number"], one["number_rule"]) for one in rows] == [
         ("verified", found.nhs_number, "nhs_number.bad_check_digit"),

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from flag_service import worklist_actions
-from flag_service.actors import Actor
 from flag_service.worklist_actions import Done, Wanted
+from halyard.actor import Actor
 from halyard.nhs_number import profile_for
 from halyard.postgres import Connection, transaction
 from halyard.problems import HttpProblem

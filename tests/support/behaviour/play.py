@@ -31,9 +31,10 @@ from tests.support.behaviour.story import (
     Story,
     Told,
 )
+from tests.support.hub_files import AUTHORITIES
 from tests.support.journals import last_versions, received
 from tests.support.load import Plan, flag_line
-from tests.support.system import AUTHORITIES, Hub
+from tests.support.system import Hub
 from tests.support.waiting import aeventually
 
 WIRES = ("mllp", "fhir")

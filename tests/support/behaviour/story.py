@@ -9,7 +9,7 @@ from datetime import date
 
 from halyard.nhs_number import check_digit
 from sandbox.pds.people import Person
-from tests.support.system import NORTH, SOUTH
+from tests.support.hub_files import NORTH, SOUTH
 
 GENERAL, COMMUNITY = "RZ9", "RZ8"  # two hospitals; the second has its own arrival rule
 SITES = {GENERAL: "RZ901", COMMUNITY: "RZ801"}

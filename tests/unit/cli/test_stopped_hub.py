@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+
+from halyard.cli.doctor_database import Doorstep
+from halyard.errors import DatabaseUnavailable
+from halyard.settings import DatabaseSettings, Settings
 
 PAUSE = ("pause", "matching", "--reason", "practice")
 COMMANDS = (
@@ -70,6 +78,50 @@ def test_addresses_that_nothing_answers_at_are_a_hub_that_broke_off(tmp_path: Pa
     assert done.returncode == 4
     assert done.stderr.startswith("halyard: The hub is not running, or does not answer at the addr")
     assert "PostgreSQL did not complete" in done.stderr  # it may be up, and refuse
+
+
+def test_the_doctor_waits_once_for_a_database_that_is_away(tmp_path: Path) -> None:
+    """Each check says so; only the first has waited, or the command would take minutes."""
+    place = tmp_path / "none"
+    place.mkdir()
+    url = "postgresql://nobody@127.0.0.1:1/none"
+    (place / "addresses.env").write_text(
+        f"HALYARD_DATABASE__URL={url}\nHALYARD_NCMD__DATABASE_URL={url}\n"
+        "HALYARD_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:1\n"
+    )
+    secrets = {"HALYARD_SECURITY__BUS_KEY": "00" * 32, "HALYARD_SECURITY__STORE_KEY": "11" * 32}
+    done = halyard(tmp_path, "doctor", **secrets)
+    assert (done.returncode, done.stderr) == (1, "")
+    away = [one for one in done.stdout.splitlines() if "does not answer" in one]
+    told = [one.split(maxsplit=2)[1] for one in away]
+    assert {"database", "stages", "deliveries", "outbox", "index", "worklist", "ncmd"} <= set(told)
+
+
+def test_a_silent_database_is_knocked_at_once_in_a_run(tmp_path: Path) -> None:
+    """The second check does not connect; a new run does."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none?connect_timeout=2"
+        settings = Settings(database=DatabaseSettings(url=SecretStr(url)))
+        knocks = 0
+
+        def hang_up() -> None:
+            nonlocal knocks
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = silent.accept()
+                    knocks += 1  # before the knocker can hear of it
+                    peer.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        doorstep = Doorstep()
+        for _ in range(3):
+            with pytest.raises(DatabaseUnavailable, match="HALYARD_DATABASE__URL"):
+                doorstep.knock(settings)
+        once = knocks
+        doorstep.forget()
+        with pytest.raises(DatabaseUnavailable):
+            doorstep.knock(settings)
+        assert knocks == 2 * once > 0
 
 
 def test_old_addresses_hide_nothing_of_a_hub_that_the_environment_names(tmp_path: Path) -> None:

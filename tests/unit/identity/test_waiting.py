@@ -5,52 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from connectors.pds.outcomes import Bug, Found, Invalidated, NotFound, Superseded, TooMany
-from schemas.events import AttendanceReported, FlagSubmitted, PersonClaim, VisitEventKind
+from schemas.events import PersonClaim, VisitEventKind
 from stores.claims import ClaimState
-from stores.trace_requests import TraceRequest
-from streams.identity import answering, attendances, flags
-from streams.identity.answers import PdsAnswer, TraceAnswer
-from streams.identity.ledger import Ledger
 from tests.support import identity as make
 from tests.support.identity import CHILD
+from tests.support.waiting_keys import answer, states, take, trace_of
 
-EXACT = "given_prefix_and_birth_date"
 UNNUMBERED = replace(CHILD, nhs_number=None)
 NAMELESS = PersonClaim()
 OTHER = PersonClaim(
     nhs_number=make.number(2), family="Otherwise", given=("Ann",), birth_date="2016-06-06"
 )
 CANCEL, UPDATE = VisitEventKind.CANCEL, VisitEventKind.UPDATE
-
-
-def take(book: Ledger, *events: AttendanceReported | FlagSubmitted) -> None:
-    for event in events:
-        if isinstance(event, AttendanceReported):
-            attendances.take(book, event, make.TRACE)
-        else:
-            flags.take(book, event, make.TRACE, line_taken=False)
-
-
-def trace_of(book: Ledger, event: AttendanceReported | FlagSubmitted) -> TraceRequest:
-    parked = book.parked(event.source_patient)
-    assert parked is not None
-    return book.trace(parked.trace_id)
-
-
-def answer(book: Ledger, event: AttendanceReported | FlagSubmitted, outcome: PdsAnswer) -> None:
-    """PDS answers the trace behind which the event's key waits."""
-    trace = trace_of(book, event)
-    query = EXACT if trace.kind == "search" else None
-    keys = make.parked_behind(book, trace.trace_id)
-    answering.answer(book, trace, keys, TraceAnswer(outcome, query))
-
-
-def states(book: Ledger, *events: AttendanceReported | FlagSubmitted) -> list[tuple[str, str]]:
-    rows = [book.claim(event.event_id) for event in events]
-    return [(row.state, row.rule) for row in rows]
 
 
 def test_events_of_a_waiting_key_are_released_in_order() -> None:
@@ -312,64 +279,6 @@ def test_two_keys_share_one_question() -> None:
     take(book, one, two)
     assert trace_of(book, one) == trace_of(book, two)
     assert len(book.changes.new_traces) == 1
-
-
-def test_a_bare_cancel_under_another_local_id_is_not_the_waiting_childs() -> None:
-    """Visit numbers may clash: it waits, and is not asserted of whom the arrival is found to be."""
-    book = make.ledger()
-    arrival = make.attendance(UNNUMBERED, local_id="L1")
-    cancel = make.attendance(NAMELESS, local_id="L2", kind=CANCEL)
-    take(book, arrival, cancel)
-    answer(book, arrival, Found(make.record(), score=1.0))
-    assert states(book, arrival, cancel) == [
-        ("verified", "pds.search.birth_date_names"),
-        ("not_traced", "key-not-traced"),
-    ]
-    assert book.parked(cancel.source_patient) is None
-
-
-def test_a_bare_cancel_under_another_local_id_is_not_the_flagged_childs() -> None:
-    """Verified or provisional visit: the alert stands, and no assertion names the child."""
-    for verified_at in (make.NOW, make.NOW - timedelta(days=31)):
-        book = make.ledger([make.known(verified_at=verified_at)])
-        cancel = make.attendance(NAMELESS, local_id="L2", kind=CANCEL)
-        take(book, make.attendance(local_id="L1"), cancel)
-        assert book.claim(cancel.event_id).person is None
-        assert cancel.event_id not in make.holding(book.changes.entries)
-
-
-def test_a_reused_local_id_with_other_names_is_not_released() -> None:
-    """Another patient's visit under the same local id, other names: no key evidence."""
-    book = make.ledger()
-    arrival = make.attendance(UNNUMBERED)
-    renamed = PersonClaim(family="Somebody", given=("Else",))
-    other = make.attendance(renamed, visit="V2", kind=UPDATE)
-    take(book, arrival, other)
-    answer(book, arrival, Found(make.record(), score=1.0))
-    assert states(book, other) == [("not_traced", "key-not-traced")]
-
-
-def test_a_reused_local_id_with_other_names_does_not_go_provisionally() -> None:
-    """The key's candidate is not the person of an event with other names."""
-    book = make.ledger([make.known()])
-    renamed = PersonClaim(family="Somebody", given=("Else",))
-    other = make.attendance(renamed, visit="V2", kind=UPDATE)
-    take(book, make.attendance(UNNUMBERED), other)
-    assert book.claim(other.event_id).person is None
-
-
-@pytest.mark.parametrize("local_id", ["UNKNOWN", "unk 7", "Trauma 3", "0", "000000"])
-def test_a_placeholder_local_id_is_no_key(local_id: str) -> None:
-    """A bare event of another visit under it is neither provisional nor released."""
-    book = make.ledger([make.known()])
-    arrival = make.attendance(UNNUMBERED, local_id=local_id)
-    other = make.attendance(NAMELESS, local_id=local_id, visit="V2", kind=CANCEL)
-    cancel = make.attendance(NAMELESS, local_id=local_id, kind=CANCEL)
-    take(book, arrival, other, cancel)
-    assert book.claim(other.event_id).person is None
-    answer(book, arrival, Found(make.record(), score=1.0))
-    assert [state for state, _ in states(book, arrival, cancel)] == ["verified"] * 2
-    assert states(book, other) == [("not_traced", "key-not-traced")]
 
 
 def test_no_readable_answer_takes_no_provisional_assertion_back() -> None:

@@ -223,3 +223,34 @@ async def test_a_call_and_its_repeat_take_twice_the_time_out_at_most() -> None:
         outcome = await asked(refuse, tokens=tokens, spend=spend, timeout_seconds=0.1)
         assert time.monotonic() - began < 5 * slow
     assert outcome == Unavailable("pds.unavailable.timeout")
+
+
+@pytest.mark.parametrize("ration", ["late", "never"])
+async def test_the_wait_for_the_ration_is_no_time_of_pds(ration: str) -> None:
+    """PDS refuses a token late and answers the repetition late, each in time. Where the ration has
+    a call in time the repetition has a whole time-out; else it is not made, and PDS has answered.
+    """
+    calls = 0
+
+    async def token(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"access_token": uuid4().hex, "expires_in": "599"})
+
+    async def refuse(_: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.12 if calls == 1 else 0.3)
+        return httpx.Response(401, content=b"")
+
+    async def spend() -> bool:
+        await asyncio.sleep(0.05 if ration == "late" else 10)
+        return True
+
+    async with tokens_of(token, timeout_seconds=0.4) as tokens:
+        began = time.monotonic()
+        outcome = await asked(refuse, tokens=tokens, spend=spend, timeout_seconds=0.4)
+        assert time.monotonic() - began < 0.8
+    if ration == "late":
+        assert (outcome, calls) == (TokenRefused(), 2)
+    else:
+        refused = Unavailable("pds.unavailable.token_was_refused", answered=True)
+        assert (outcome, calls) == (refused, 1)

@@ -41,7 +41,7 @@ RECORD = PdsRecord(
 )
 
 
-ALONE, FUZZY = Manner(alone=True), Manner(fuzzy=True)
+PLAIN, FUZZY = Manner(), Manner(fuzzy=True)
 PLACED, RANGED = Manner(placed=True), Manner(ranged=True)
 
 
@@ -55,7 +55,7 @@ def by_search(
     record: dict[str, Any] | None = None,
     *,
     score: float | None = 1.0,
-    manner: Manner = ALONE,
+    manner: Manner = PLAIN,
     other_country: bool = False,
 ) -> Comparison:
     """The search's comparison with some fields changed."""
@@ -317,7 +317,7 @@ def test_what_verified_always_means(claim: PersonClaim, record: PdsRecord) -> No
             Agreement.AGREES,
             Agreement.PARTLY,
         )
-    searched = compare_search(claim, record, score=1.0, manner=ALONE)
+    searched = compare_search(claim, record, score=1.0, manner=PLAIN)
     if searched.verified:
         assert claim.birth_date == record.birth_date == "2017-03-14"
         assert searched.family is Agreement.AGREES
@@ -341,7 +341,7 @@ def test_twins_are_never_confused(pair: tuple[str, str]) -> None:
         assert not by_search({"given": (mine,)}, {"given": (other,)}).verified
 
 
-@having(CLAIMS, RECORDS, st.sampled_from([Manner(), ALONE, FUZZY, PLACED, RANGED]))
+@having(CLAIMS, RECORDS, st.sampled_from([PLAIN, FUZZY, PLACED, RANGED]))
 def test_no_birth_date_but_the_same_proves_anything(
     claim: PersonClaim, record: PdsRecord, manner: Manner
 ) -> None:
@@ -361,7 +361,7 @@ def test_stricter_thresholds_never_verify_more(
 ) -> None:
     """What is verified at a threshold is verified at each lower one, and below it never."""
     strict, lax = Thresholds(least, least), Thresholds(0.5, 0.5)
-    strictly = compare_search(claim, record, score=score, manner=ALONE, thresholds=strict)
+    strictly = compare_search(claim, record, score=score, manner=PLAIN, thresholds=strict)
     if strictly.verified:
         assert score >= least
-        assert compare_search(claim, record, score=score, manner=ALONE, thresholds=lax).verified
+        assert compare_search(claim, record, score=score, manner=PLAIN, thresholds=lax).verified

@@ -28,7 +28,7 @@ RECORD = PdsRecord(
     postcode="ZZ1 1AA",
     restricted=False,
 )
-MANNERS = (Manner(), Manner(alone=True), Manner(fuzzy=True), Manner(placed=True))
+MANNERS = (Manner(), Manner(fuzzy=True), Manner(placed=True))
 
 
 def judged(claim: PersonClaim, record: PdsRecord, *, several: bool = False) -> list[Comparison]:
@@ -231,7 +231,7 @@ def test_a_name_of_before_is_no_proof_by_search_but_at_home() -> None:
         replace(searched, gender=None),
         replace(searched, postcode="ZZ2 2BB"),
     ):
-        found = compare_search(elsewhere, record, score=1.0, manner=Manner(alone=True))
+        found = compare_search(elsewhere, record, score=1.0, manner=Manner())
         assert found.verdict == "potential"
 
 
@@ -248,10 +248,9 @@ def test_a_birth_date_that_stands_for_not_known_tells_nobody_apart(born: str) ->
     claim, record = replace(CLAIM, birth_date=born), replace(RECORD, birth_date=born)
     named = replace(claim, given=("Robin",), nhs_number=None)
     held = replace(record, given=("Robin",))
-    alone = Manner(alone=True)
-    assert compare_search(named, held, score=1.0, manner=alone).verified
+    assert compare_search(named, held, score=1.0, manner=Manner()).verified
     for place in (None, "ZZ2 2BB"):
-        found = compare_search(replace(named, postcode=place), held, score=1.0, manner=alone)
+        found = compare_search(replace(named, postcode=place), held, score=1.0, manner=Manner())
         assert (found.verdict, found.rule) == (
             "potential", "pds.search.birth_date_stands_for_unknown",
         )  # fmt: skip
@@ -266,10 +265,10 @@ def test_a_birth_date_that_stands_for_not_known_tells_nobody_apart(born: str) ->
 def test_without_gender_and_home_a_namesake_is_potential() -> None:
     """By search: names and birth date alone, no gender, and not the same whole postcode."""
     claim = replace(CLAIM, given=("Robin",), nhs_number=None, gender=None)
-    record, alone = replace(RECORD, given=("Robin",)), Manner(alone=True)
-    assert compare_search(claim, record, score=1.0, manner=alone).verified
+    record = replace(RECORD, given=("Robin",))
+    assert compare_search(claim, record, score=1.0, manner=Manner()).verified
     for place in (None, "ZZ2 2BB", "ZZ1 2BB"):
-        found = compare_search(replace(claim, postcode=place), record, score=1.0, manner=alone)
+        found = compare_search(replace(claim, postcode=place), record, score=1.0, manner=Manner())
         assert (found.verdict, found.rule) == ("potential", "pds.search.gender_and_home_unknown")
 
 
@@ -368,3 +367,38 @@ def test_of_known_twins_only_the_same_names_are_verified(
 def test_who_is_plainly_the_same_is_still_verified_by_number(claimed: str, held: str) -> None:
     """Nothing in the claim is another's: a left-out name, an initial, a spelling, a short form."""
     assert "pds.get.number_birth_date_names" in verified(claimed, held)
+
+
+@pytest.mark.parametrize(
+    ("sent", "held", "same"),
+    [(2, 1, False), (1, 2, False), (2, 2, True), (1, 1, True), (None, 2, True), (2, None, True)],
+)
+def test_another_order_of_birth_is_the_other_twins(
+    sent: int | None, held: int | None, same: bool
+) -> None:
+    """By search, whatever the names: both twins may stand in PDS by one name (the mother's, or one
+    that brothers share). A whole name with the number beside it outweighs a slip in the order."""
+    claim = replace(CLAIM, given=("Sarah",), multiple_birth=True, birth_order=sent)
+    record = replace(RECORD, given=("Sarah",), birth_order=held)
+    by_number, *by_search = judged(claim, record)
+    assert by_number.verified
+    assert {one.verified for one in by_search} == {same}
+    if not same:
+        assert {(one.verdict, one.rule) for one in by_search} == {
+            ("potential", "pds.search.birth_order_differs")
+        }
+
+
+def test_a_newborns_own_whole_name_is_enough_by_search() -> None:
+    """Two registered twins are called otherwise. Who is said to be one of several needs all the
+    names that PDS has; and PDS's name alone must not be what unnamed twins share."""
+    record = replace(RECORD, given=("Robin", "Grace"))
+    said = replace(CLAIM, nhs_number=None, multiple_birth=True)
+    for given, whole in (("Robin Grace", True), ("Robin", False), ("Robin Rose", False)):
+        found = compare_search(
+            replace(said, given=tuple(given.split())), record, score=1.0, manner=Manner()
+        )
+        assert found.verified is whole
+    for unnamed in (("Baby",), ("Twin", "1"), ("Jane", "Baby")):
+        claim, same = replace(said, given=unnamed), replace(record, given=unnamed)
+        assert not compare_search(claim, same, score=1.0, manner=Manner()).verified
