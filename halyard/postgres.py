@@ -115,7 +115,7 @@ def make_pool(
         },
         min_size=1,
         max_size=size,
-        timeout=10,
+        timeout=settings.database.pool_timeout_seconds,
         reconnect_timeout=5,
         check=_check if check else None,
         open=False,

@@ -61,6 +61,8 @@ class DatabaseSettings(_Section):
     # The owner role's, for `halyard migrate` alone
     owner_url: SecretStr | None = None
     pool_size: int = Field(default=4, ge=1, le=50)
+    # How long a transaction waits for a connection: for a free one, or for PostgreSQL to be back
+    pool_timeout_seconds: float = Field(default=10.0, gt=0)
     statement_timeout_seconds: float = Field(default=20.0, gt=0)
     lock_timeout_seconds: float = Field(default=10.0, gt=0)
 
@@ -161,8 +163,7 @@ class DeliverySettings(_Section):
     mllp_idle_seconds: float = Field(default=30.0, gt=0)
     mllp_facility: str = Field(default="HALYARD", pattern=r"^[A-Za-z0-9 ._-]{1,20}$")  # MSH-4
     # Networks outside the public internet where endpoints may be, as ["10.20.0.0/16"]. RISK: who
-    # writes the directory can make the hub call what is in them. None: in practice everywhere, in
-    # production none
+    # writes the directory can have the hub call them. None: in practice all, in production none
     networks: tuple[str, ...] | None = None
     # mllps:// trusts these authorities (PEM; default: the machine's), and shows this certificate
     mllp_ca_file: Path | None = None
@@ -261,9 +262,8 @@ class NcmdSettings(_Section):
 
     # The store's own role: rights on the schema `ncmd` alone
     database_url: SecretStr = SecretStr("postgresql://halyard_ncmd@127.0.0.1:5432/halyard")
-    # RISK: goes on from the oldest record of the log although versions of cases before it are not
-    # in the store, where the store stands at one of these places (partition:offset, with commas
-    # between) and nowhere else. Only after `halyard cases republish --all`
+    # RISK: goes on from the oldest record of the log although the store lacks versions before it,
+    # at these places alone (partition:offset, …). Only after `halyard cases republish --all`
     after_gap: str = Field(default="refuse", pattern=r"^(refuse|\d+:\d+(,\d+:\d+)*)?$")
     # Where cases are submitted; none or empty: nowhere. NCMD has published no interface
     submit_url: str | None = None

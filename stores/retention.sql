@@ -48,6 +48,8 @@ delete from visit_events where visit_id in (select visit_id from old)
 -- name: visits_count
 select count(*) as due, min(v.received_at) as oldest from visits v
 where v.received_at < %(before)s
+    and not exists (select from visits young
+                    where young.visit_id = v.visit_id and young.received_at >= %(before)s)
     and not exists (select from visit_events e
                     where e.visit_id = v.visit_id and e.received_at >= %(before)s)
     and not exists (select from alerts a where a.visit_ids @> array[v.visit_id])
@@ -55,6 +57,8 @@ where v.received_at < %(before)s
 -- name: visits_due
 select v.visit_id::text as key from visits v
 where v.received_at < %(before)s
+    and not exists (select from visits young
+                    where young.visit_id = v.visit_id and young.received_at >= %(before)s)
     and not exists (select from visit_events e
                     where e.visit_id = v.visit_id and e.received_at >= %(before)s)
     and not exists (select from alerts a where a.visit_ids @> array[v.visit_id])
@@ -64,6 +68,8 @@ order by v.received_at limit %(limit)s
 with old as (
     select visit_id from visits v
     where v.visit_id = any(%(keys)s::uuid[]) and v.received_at < %(before)s
+        and not exists (select from visits young
+                        where young.visit_id = v.visit_id and young.received_at >= %(before)s)
         and not exists (select from visit_events e
                         where e.visit_id = v.visit_id and e.received_at >= %(before)s)
         and not exists (select from alerts a where a.visit_ids @> array[v.visit_id])

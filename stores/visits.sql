@@ -16,9 +16,11 @@ on conflict (reported_event_id) do update set
 where excluded.revision > visit_events.revision
 
 -- name: drop_stale
--- What the visits are made of no more: a merge gives a visit another source patient
+-- What the visits are made of no more: a merge gives a visit another source patient. Not an earlier
+-- attendance under a number that is used again, of which retention has left no event
 delete from visits old
 where old.visit_id = any(%(visit_id)s::uuid[])
+    and old.received_at >= (select min(e.received_at) from visit_events e where e.visit_id = old.visit_id)
     and not exists (select from unnest(%(visit_id)s::uuid[], %(source_patient)s::text[])
             as kept (visit_id, source_patient)
         where kept.visit_id = old.visit_id and kept.source_patient = old.source_patient)

@@ -11,7 +11,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from halyard.cli.output import Exit, Json, line, print_json, table
-from halyard.cli.running import running_system
+from halyard.cli.running import not_running, running_system
 from halyard.cli.stated import stated
 from halyard.cli.who import account
 from halyard.kafka import make_producer, qualified
@@ -48,6 +48,8 @@ def _change(stage: str, change: Callable[[Connection], Awaitable[bool]], json: b
     if stage not in STAGES:
         raise typer.BadParameter(f"there is no stage {stage}; one of {', '.join(STAGES)}")
     running_system(load_settings().data_dir)
+    if (stopped := not_running()) is not None:  # at once: nothing is missing but the hub
+        raise stopped
     changed, standing = asyncio.run(_apply(load_settings(), stage, change))
     if json:
         print_json({"changed": changed, "paused": [asdict(one) for one in standing]})

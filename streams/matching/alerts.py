@@ -308,7 +308,9 @@ def _why_withdrawn(
         return "visit-cancelled"
     named = [visit for visit in live if visit.person == state.person]
     if not named:
-        return "person-retracted"
+        # that it is about somebody else is said only where somebody says so
+        unsaid = restricted and not any(visit.person for visit in live)
+        return "restricted-not-verified" if unsaid else "person-retracted"
     if restricted and all(visit.provisional for visit in named):
         return "restricted-not-verified"
     if alert.state == CLOSED or now - alert.arrival_received_at > CORRECTED_FOR:

@@ -44,6 +44,14 @@ class Holding:
     flag_events: tuple[FlagEvent, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What an answer proves of an event: the revision in which it is said, and of which patient."""
+
+    revision: int
+    source_patient: str
+
+
 async def lock(
     connection: Connection,
     person: str,
@@ -139,19 +147,23 @@ async def confirm(
     connection: Connection,
     held: Holding,
     identity: Identity,
-    proven: Mapping[uuid.UUID, int],
+    proven: Mapping[uuid.UUID, Proven],
     now: datetime,
 ) -> None:
-    """Events of `held` that are `proven` are verified of their person, in the revisions said."""
-    events = [
-        replace(
-            one,
-            revision=proven[one.reported_event_id],
-            event=_said_of(one.event, identity, proven[one.reported_event_id], proven=True),
-        )
-        for one in held.visit_events
-        if one.reported_event_id in proven
-    ]
+    """Events of `held` that are `proven` are verified of their person, as they were said."""
+    events = []
+    for one in held.visit_events:
+        if (said := proven.get(one.reported_event_id)) is not None:
+            event = _said_of(one.event, identity, said.revision, proven=True)
+            patient = said.source_patient
+            events.append(
+                replace(
+                    one,
+                    revision=said.revision,
+                    source_patient=patient,
+                    event=replace(event, source_patient=patient),
+                )
+            )
     await visits.save_events(connection, events)
     await _fold_visits(connection, {one.visit_id for one in events}, now)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -51,6 +52,7 @@ _RANK = {
     VisitEventKind.CANCEL: 7,
 }
 _OPENING = frozenset({VisitEventKind.REGISTER, VisitEventKind.ADMIT, VisitEventKind.BIRTH})
+_LEAVING = frozenset({VisitEventKind.CANCEL, VisitEventKind.DISCHARGE, VisitEventKind.LEAVE})
 _TEXTS = ("department", "site_ods", "admission_method", "mode_of_arrival", "reason", "acuity")
 OF_NO_VISIT = frozenset({VisitEventKind.DEMOGRAPHICS, VisitEventKind.MERGE})
 """About a person, not about a visit: they name nobody here."""
@@ -71,36 +73,54 @@ def folds(events: Iterable[VisitEvent]) -> list[Visit]:
     whom its local ids name, in a stable order; their source patients are different ones.
 
     A local id names whom `fold` would name of its events alone; several that name one person are
-    one visit. Who has no arrival of their own comes by that of another local id, as where a
-    hospital corrects whose visit it is; that it then cancels what it first said changes nothing.
+    one visit, if they are as sure of it: a provisional one adds nothing to a verified visit, and is
+    one of its own where that is over. Who has no arrival of their own comes by that of another
+    local id, as where a hospital corrects whose visit it is; how it ends there is no word of
+    theirs. What came under a local id that names nobody any more counts for nobody else but so.
     """
     ordered = sorted(highest_revisions(events), key=existence)
     by_patient: dict[str, list[VisitEvent]] = defaultdict(list)
     for one in ordered:
         by_patient[one.source_patient].append(one)
-    people: dict[str, set[str]] = defaultdict(set)
+    verified: dict[str, set[str]] = defaultdict(set)
+    provisional: dict[str, set[str]] = defaultdict(set)
     for patient, own in by_patient.items():
-        if (person := _named(own)[0]) is not None:
-            people[person].add(patient)
-    if len(people) < 2:
-        return [_fold(ordered, ordered)]
-    found = []
-    for patients in people.values():
-        own = [one for one in ordered if one.source_patient in patients]
-        happened = own
-        if not any(_tells_of_arrival(one) for one in own):
-            happened = [
-                one
-                for one in ordered
-                if one.source_patient in patients or one.event.kind is not VisitEventKind.CANCEL
-            ]
-        found.append(_fold(own, happened))
-    # whom another local id names is told of there
-    alone = [
-        replace(one, also=None, also_restricted=False) if one.also in people else one
-        for one in found
+        person, unsure, _, _ = _named(own)
+        if person is not None:
+            (provisional if unsure else verified)[person].add(patient)
+    unnamed = by_patient.keys() - set().union(*verified.values(), *provisional.values())
+    if len(unnamed) == len(by_patient):
+        return [_fold(ordered, ordered, ordered)]
+    found = [_of_patients(ordered, patients, unnamed) for patients in verified.values()]
+    there = {visit.person for visit in found if visit.live}
+    for person, patients in provisional.items():
+        theirs = (one for one in ordered if one.source_patient in patients)
+        if person not in verified or (person not in there and any(map(_tells_of_arrival, theirs))):
+            found.append(_of_patients(ordered, patients, unnamed))
+    # whom another local id has there is told of under that
+    there = {visit.person for visit in found if visit.live}
+    return sorted(
+        (
+            replace(one, also=None, also_restricted=False) if one.also in there else one
+            for one in found
+        ),
+        key=lambda one: one.source_patient,
+    )
+
+
+def _of_patients(
+    ordered: Sequence[VisitEvent], patients: AbstractSet[str], unnamed: AbstractSet[str]
+) -> Visit:
+    """The visit of whom `patients` name; `unnamed` ones name nobody."""
+    own = [one for one in ordered if one.source_patient in patients]
+    if any(_tells_of_arrival(one) for one in own):
+        return _fold(own, own, own)
+    lent = [
+        one for one in ordered if one.source_patient in patients or one.event.kind not in _LEAVING
     ]
-    return sorted(alone, key=lambda one: one.source_patient)
+    # what another person is there for, and how ill, is theirs
+    stating = [one for one in lent if one.source_patient in patients | unnamed]
+    return _fold(own, lent, stating)
 
 
 def fold(events: Iterable[VisitEvent]) -> Visit:
@@ -110,15 +130,17 @@ def fold(events: Iterable[VisitEvent]) -> Visit:
     its arrival, its cancellation and its values count.
     """
     ordered = sorted(highest_revisions(events), key=existence)
-    return _fold(ordered, ordered)
+    return _fold(ordered, ordered, ordered)
 
 
-def _fold(naming: Sequence[VisitEvent], ordered: Sequence[VisitEvent]) -> Visit:
-    """`naming` says who the visit is about, `ordered` what happened."""
+def _fold(
+    naming: Sequence[VisitEvent], ordered: Sequence[VisitEvent], stating: Sequence[VisitEvent]
+) -> Visit:
+    """`naming` says who the visit is about, `ordered` what happened, `stating` its values."""
     exists = _exist(ordered)
     arrivals = exists.arrivals
     person, provisional, restricted, also = _named(naming)
-    detail = _values(ordered)
+    detail = _values(stating)
     live = bool(arrivals)
     if live:
         state = "departed" if exists.left is not None else "present"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 
 from halyard.postgres import Connection
 from schemas.events import Identity, IdentityStatus
 from stores.claims import ClaimState
+from streams.identity import shared_visits
 from streams.identity.ledger import Ledger
 from streams.identity.rechecks import Moved
 from streams.matching import rekeying
-from streams.matching.rekeying import Holding
+from streams.matching.rekeying import Holding, Proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,17 @@ class Followed:
         """What the answer proves of somebody whom it restricts: an alert that stands provisionally
         would else be withdrawn by the plan's record, if matching takes that before the visit's.
         """
-        proven = {
-            one.reported_event_id: claim.revision
-            for one in holding.visit_events
-            if one.event.identity.status is not IdentityStatus.VERIFIED
-            and (claim := ledger.find(one.reported_event_id)) is not None
-            and claim.state is ClaimState.VERIFIED
-            and claim.person == identity.person
-        }
+        proven: dict[uuid.UUID, Proven] = {}
+        for one in holding.visit_events:
+            claim = ledger.find(one.reported_event_id)
+            if (
+                claim is not None
+                and claim.event is not None
+                and claim.state is ClaimState.VERIFIED
+                and claim.person == identity.person
+                and one.event.identity.status is not IdentityStatus.VERIFIED
+            ):
+                # a merge that is on its way to matching has a lower revision by now
+                patient = shared_visits.patient_of(ledger, claim, ledger.event(claim))
+                proven[one.reported_event_id] = Proven(claim.revision, patient)
         await rekeying.confirm(connection, holding, identity, proven, ledger.now)

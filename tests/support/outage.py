@@ -64,11 +64,14 @@ class Drill:
 def child(index: int) -> PersonClaim:
     """An invented child whom no other resembles."""
     spelt = "".join(_LETTERS[index // 26**place % 26] for place in range(3))
+    born = date(2012, 1, 2) + timedelta(days=index % 3_000)
+    if (born.month, born.day) == (1, 1):  # stands for an unknown day, and proves nobody
+        born += timedelta(days=1)
     return PersonClaim(
         nhs_number=identity.number(1_000 + index),
         family=f"Queue{spelt}",
         given=(f"{spelt[::-1]}in".title(),),
-        birth_date=(date(2012, 1, 1) + timedelta(days=index % 3_000)).isoformat(),
+        birth_date=born.isoformat(),
         gender="female",
         postcode="ZZ1 1AA",
     )

@@ -17,6 +17,7 @@ from halyard.cli.doctor_database import Doorstep
 from halyard.errors import DatabaseUnavailable
 from halyard.settings import DatabaseSettings, Settings
 
+SOON = {"HALYARD_DATABASE__POOL_TIMEOUT_SECONDS": "1"}
 PAUSE = ("pause", "matching", "--reason", "practice")
 COMMANDS = (
     ("trace-person", "--for", "RX901", "--by", "Kim", "--reason", "practice"),
@@ -62,7 +63,7 @@ def test_the_doctor_finds_it_at_once(tmp_path: Path) -> None:
 def test_who_names_a_hub_is_told_what_is_wrong_with_it(tmp_path: Path) -> None:
     """With settings of its own the reason is the reason, without the driver's words."""
     url = "postgresql://nobody@127.0.0.1:1/none"
-    done = halyard(tmp_path, *PAUSE, HALYARD_DATABASE__URL=url)
+    done = halyard(tmp_path, *PAUSE, HALYARD_DATABASE__URL=url, **SOON)
     assert done.returncode == 4
     assert done.stderr.startswith("halyard: PostgreSQL did not complete")
     assert len(done.stderr.splitlines()) == 1
@@ -73,7 +74,9 @@ def test_addresses_that_nothing_answers_at_are_a_hub_that_broke_off(tmp_path: Pa
     place = tmp_path / "none"
     place.mkdir()
     url = "postgresql://nobody@127.0.0.1:1/none"
-    (place / "addresses.env").write_text(f"HALYARD_DATABASE__URL={url}\n")
+    (place / "addresses.env").write_text(
+        f"HALYARD_DATABASE__URL={url}\nHALYARD_DATABASE__POOL_TIMEOUT_SECONDS=1\n"
+    )
     done = halyard(tmp_path, *PAUSE)
     assert done.returncode == 4
     assert done.stderr.startswith("halyard: The hub is not running, or does not answer at the addr")
@@ -130,6 +133,6 @@ def test_old_addresses_hide_nothing_of_a_hub_that_the_environment_names(tmp_path
     place.mkdir()
     (place / "addresses.env").write_text("HALYARD_API__URL=http://127.0.0.1:1\n")
     url = "postgresql://nobody@127.0.0.1:1/none"
-    done = halyard(tmp_path, *PAUSE, HALYARD_DATABASE__URL=url)
+    done = halyard(tmp_path, *PAUSE, HALYARD_DATABASE__URL=url, **SOON)
     assert done.returncode == 4
     assert done.stderr.startswith("halyard: PostgreSQL did not complete")

@@ -500,6 +500,16 @@ def test_a_restricted_child_is_never_alerted_provisionally() -> None:
     assert change.became_restricted
 
 
+def test_a_visit_that_is_nobodys_is_not_said_to_be_somebody_elses() -> None:
+    """Identity takes the assertion back, as it does of a restricted child until PDS has answered:
+    the authority reads that it is not verified, not that another child is there."""
+    world = World(visit(provisional=True), flags=[flag()])
+    world.turn()
+    world.flags = (flag(restricted=True),)
+    (change,) = world.put(visit(person=None))
+    assert change.row.rule == "restricted-not-verified"
+
+
 def test_arrivals_within_24_hours_are_one_episode() -> None:
     """23:59 apart is the same alert, 24:01 apart another."""
     near = visit("V2", NOON + timedelta(hours=23, minutes=59))
