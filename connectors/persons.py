@@ -12,7 +12,6 @@ from typing import Final
 
 from halyard import nhs_number
 from halyard.nhs_number import NhsNumberOutcome
-from schemas.events import PersonClaim
 
 KeyNames = tuple[str | None, str | None, str | None]
 """Local id, visit and number, as `halyard.privacy.Keys.source_person` takes them."""
@@ -52,11 +51,6 @@ def shared_local_id(local_id: str | None) -> bool:
         return False
     plain = re.sub(r"[\W_]", "", local_id).upper()
     return _NO_LOCAL_ID.fullmatch(plain) is not None
-
-
-def tells_patients_apart(claim: PersonClaim | None) -> bool:
-    """Whether a claim has a local id that is no placeholder."""
-    return claim is not None and bool(claim.local_id) and not shared_local_id(claim.local_id)
 
 
 def birth_order(number: object) -> int | None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -18,7 +19,13 @@ from halyard import kafka_admin
 from halyard.cli import practice, practice_access
 from halyard.cli.supervisor import Specification, Supervisor
 from halyard.cli.topics import wanted_topics
-from halyard.embedded.datadir import DirectoryLock, choose_port, free_ports, write_private
+from halyard.embedded.datadir import (
+    DirectoryLock,
+    choose_port,
+    free_ports,
+    keep_ports,
+    write_private,
+)
 from halyard.embedded.kafka import EmbeddedKafka
 from halyard.embedded.postgres import EmbeddedPostgres
 from halyard.errors import ConfigurationError, HalyardError, TransientError
@@ -55,6 +62,7 @@ PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 Report = Callable[[str], None]
+KEPT_PORTS: Final = ("mllp", "api", "authority", "contact", "ncmd", "issuer")
 
 
 class NotReady(TransientError):
@@ -110,12 +118,15 @@ class System:
         self._lock.acquire(5.0)
         self._held = True
         self.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pds = choose_port(self.data_dir / PORT_FILE, wanted=None)
-        others = [one for one in free_ports(len(PROCESSES) + 7) if one != pds]
-        ports = others[: len(PROCESSES) + 6]
-        mllp, api, authority, contact, ncmd, issuer = ports[:6]
-        files = practice.prepare(self.data_dir, authority_port=authority, contact_port=contact)
         self._launch_services()
+        pds = choose_port(self.data_dir / PORT_FILE, wanted=None)
+        busy = {pds, *self._service_ports()}
+        # where others look for the hub it is found again
+        kept = keep_ports(self.data_dir / "ports", KEPT_PORTS, beside=busy)
+        mllp, api, authority, contact, ncmd, issuer = (kept[name] for name in KEPT_PORTS)
+        busy |= {*kept.values()}
+        free = [one for one in free_ports(len(PROCESSES) + len(busy)) if one not in busy]
+        files = practice.prepare(self.data_dir, authority_port=authority, contact_port=contact)
         environment = self._environment(
             files, mllp=mllp, api=api, pds=pds, ncmd=ncmd, issuer=issuer
         )
@@ -133,7 +144,7 @@ class System:
             "sandbox-ncmd": {"HALYARD_SANDBOX_PORT": str(ncmd)},
             "sandbox-issuer": {"HALYARD_SANDBOX_PORT": str(issuer)},
         }
-        for (name, arguments), health in zip(PROCESSES, ports[6:], strict=True):
+        for (name, arguments), health in zip(PROCESSES, free[: len(PROCESSES)], strict=True):
             self.supervisor.start(
                 Specification(
                     name=name,
@@ -247,6 +258,13 @@ class System:
         if "HALYARD_DATABASE__URL" not in os.environ:
             self._postgres = EmbeddedPostgres(self.data_dir / "postgres", progress=self._report)
             self._postgres.launch()
+
+    def _service_ports(self) -> list[int]:
+        """Of what was launched: it may not listen yet, so that its port looks free."""
+        ports = [] if self._postgres is None else [self._postgres.port]
+        if self._kafka is not None:
+            ports.append(int(self._kafka.bootstrap_servers.rpartition(":")[2]))
+        return ports
 
     def _wait_services(self, environment: dict[str, str], files: practice.Practice) -> None:
         settings = self.settings

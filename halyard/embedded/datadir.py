@@ -8,7 +8,7 @@ import random
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -182,6 +182,30 @@ def choose_port(remembered: Path, *, wanted: int | None) -> int:
 def remember_port(remembered: Path, port: int) -> None:
     """Keep the port for the next start in this directory."""
     write_private(remembered, f"{port}\n")
+
+
+def keep_ports(
+    remembered: Path, names: Sequence[str], *, beside: Collection[int] = ()
+) -> dict[str, int]:
+    """A port for each of `names`, all different and none of `beside`: last time's if it is free,
+    else a new one, which is kept in the file `remembered`. Raises `PortTaken` if none is found.
+    """
+    try:
+        lines = remembered.read_text("ascii").splitlines()
+    except (FileNotFoundError, ValueError):
+        lines = []
+    last = dict(line.partition("=")[::2] for line in lines)
+    ports: dict[str, int] = {}
+    for name in names:
+        text = last.get(name, "")
+        port = int(text) if text.isdecimal() and len(text) <= 5 else 0
+        if 1024 <= port <= 65535 and port not in {*beside, *ports.values()} and port_is_free(port):
+            ports[name] = port
+    taken = {*beside, *ports.values()}
+    new = (one for one in free_ports(len(names) + len(taken)) if one not in taken)
+    found = {name: ports[name] if name in ports else next(new) for name in names}
+    write_private(remembered, "".join(f"{name}={port}\n" for name, port in found.items()))
+    return found
 
 
 def on_any_port(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from connectors.persons import shared_local_id, tells_patients_apart
+from connectors.persons import shared_local_id
 from schemas import codec
 from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
@@ -99,9 +99,7 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
     asserted = [row for row in visit if row.person is not None]  # an unresolved one may stand
     # two children under one visit number: what came under the event's own local id counts first
     asserted = [row for row in asserted if row.key == key] or asserted
-    numbered_ones = [row for row in asserted if numbered and row.person == numbered.person]
-    of_visit = (numbered_ones or asserted)[-1:]
-    visit_person = ledger.person(of_visit[0].person) if of_visit else None
+    visit_person = ledger.person(asserted[-1].person) if asserted else None
     by_number = _standing(evidence, numbered)
     recent = numbered is not None and ledger.lately(numbered)
     decided = recent and by_number is not None and by_number.full
@@ -118,8 +116,8 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
         # each comparison costs a fifth of a millisecond: none that cannot matter
         flagged=() if decided or ledger.barred(event, evidence, key) else ledger.flagged(evidence),
         visit=None if decided else _standing(evidence, visit_person),
-        visit_state=_surely(of_visit[0]) if of_visit else None,
-        visit_key=_same_patient(event, key, of_visit, asserted),
+        visit_state=_surely(asserted[-1]) if asserted else None,
+        visit_key=any(row.key == key and row.person == asserted[-1].person for row in asserted),
         visit_open=any(row.state.open for row in visit),
         visit_lacks=_lacks(ledger, event, evidence),
         candidate=None if decided else _standing(evidence, candidate),
@@ -130,19 +128,6 @@ def facts_of(ledger: Ledger, event: AttendanceReported, evidence: Evidence) -> F
             for row in [*visit, *ledger.of_key(key)]
         ),
     )
-
-
-def _same_patient(
-    event: AttendanceReported, key: str, of_visit: list[ClaimRow], asserted: list[ClaimRow]
-) -> bool:
-    """Whether one of a visit's assertions came under the event's key; where that is no local id,
-    and of several people, it says nothing.
-    """
-    if not of_visit or (
-        len({row.person for row in asserted}) > 1 and not tells_patients_apart(event.claim)
-    ):
-        return False
-    return any(row.key == key and row.person == of_visit[0].person for row in asserted)
 
 
 def _of_key(ledger: Ledger, event: AttendanceReported, key: str) -> KnownPerson | None:

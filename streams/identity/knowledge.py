@@ -67,7 +67,6 @@ class Knowledge:
             inactive
         )  # pseudonyms of invalidated numbers, as far as they matter here
         self._taken_back: dict[uuid.UUID, tuple[str, Entry]] = {}
-        self.said: set[uuid.UUID] = set()  # events of whom something was said in this decision
         self._claims = ClaimIndex()
         self.sharing = self._claims.sharing
         self.around = self._claims.around

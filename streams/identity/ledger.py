@@ -21,7 +21,7 @@ from stores.identities import KnownPerson
 from stores.parked import ParkedKey
 from stores.trace_requests import TraceKind, TraceRequest
 from stores.uploads import Answer
-from streams.identity import doubts, outputs, shared_visits
+from streams.identity import doubts, outputs
 from streams.identity.evidence import Death, Reported, about_person, freshest
 from streams.identity.knowledge import INVALIDATED, Knowledge
 
@@ -205,8 +205,7 @@ class Ledger(Knowledge):
         rule: str,
         basis: str,
     ) -> None:
-        self.said.add(row.reported_event_id)
-        patient, now = shared_visits.patient_of(self, row, event), self.now
+        patient, now = self.aliases.patient_of(event), self.now
         said = outputs.Statement(
             revision, assertion, person, row.state, row.indicator, basis, rule, now, patient
         )

@@ -15,7 +15,7 @@ from schemas.events import AttendanceReported, NhsNumberStatus, VisitEventKind
 from stores.claims import ClaimRow, ClaimState
 from stores.identities import KnownPerson
 from stores.merges import Merge
-from streams.identity import attendances, corrections, merge_words, release, shared_visits
+from streams.identity import attendances, corrections, merge_words, release
 from streams.identity.corrections import MERGED
 from streams.identity.evidence import is_merge
 from streams.identity.ledger import Ledger
@@ -80,8 +80,7 @@ def _follow(ledger: Ledger, merge: Merge) -> None:
 
 def settle(ledger: Ledger) -> None:
     """What is verified under a merged key goes for all of it; what contradicts is a conflict.
-    Before that, a corrected visit's person goes for what was recorded of it until then; at the end,
-    people who share a visit number are kept apart.
+    Before that, a corrected visit's person goes for what was recorded of it until then.
 
     Called when something was decided, so that the order of a merge and of the events that it
     concerns makes no difference.
@@ -96,7 +95,6 @@ def settle(ledger: Ledger) -> None:
         if person is not None:
             _share(ledger, key, person)
         _judge(ledger, key)
-    _keep_apart(ledger)
 
 
 def _verified(ledger: Ledger, key: str) -> list[ClaimRow]:
@@ -183,16 +181,3 @@ def _judge(ledger: Ledger, key: str) -> None:
             ledger.transition(row, ClaimState.UNRESOLVED, CONFLICT, resolve)
         elif not conflict and row.state is ClaimState.UNRESOLVED:
             ledger.transition(row, ClaimState.NOT_USED, MERGED, NhsNumberStatus.NOT_PRESENT)
-
-
-def _keep_apart(ledger: Ledger) -> None:
-    """Who was alone under a visit number until now was said to be the patient of its local id: that
-    is said anew, or each would take the visit from the other.
-    """
-    for event_id in sorted(ledger.said):
-        row = ledger.find(event_id)
-        if row is None or row.event is None:
-            continue
-        for one in shared_visits.sharing(ledger, row, ledger.event(row)):
-            if one.reported_event_id not in ledger.said:
-                ledger.say_again(one, "merge")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from halyard.postgres import Connection
 from schemas.events import Identity, IdentityStatus
 from stores.claims import ClaimState
-from streams.identity import shared_visits
 from streams.identity.ledger import Ledger
 from streams.identity.rechecks import Moved
 from streams.matching import rekeying
@@ -77,6 +76,6 @@ class Followed:
                 and one.event.identity.status is not IdentityStatus.VERIFIED
             ):
                 # a merge that is on its way to matching has a lower revision by now
-                patient = shared_visits.patient_of(ledger, claim, ledger.event(claim))
+                patient = ledger.aliases.patient_of(ledger.event(claim))
                 proven[one.reported_event_id] = Proven(claim.revision, patient)
         await rekeying.confirm(connection, holding, identity, proven, ledger.now)

@@ -123,7 +123,12 @@ def test_the_broker_stopped_while_sending(place: Place) -> None:
         assert journal.acked == before, "AA was given for what no broker had"
         assert len(before) < len(world.messages), "the outage came too late to show anything"
         place.kafka.start()
-        senders.join(90)
+
+        def all_answered() -> bool:
+            hub.revive()  # a process gives an outage up after a while, and its supervisor does this
+            return senders.done
+
+        eventually(all_answered, 90, why="every message is answered AA")
     hub.settle(90)
     assert journal.refused == []
     assert journal.acked == world.messages

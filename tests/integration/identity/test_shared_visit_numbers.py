@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.changes import PersonChangeKind
-from schemas.events import AlertChange, AttendanceReported, PersonClaim, VisitEventKind
+from schemas.events import AttendanceReported, PersonClaim, VisitEventKind
 from stores.alerts import AlertRow
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
@@ -31,7 +31,7 @@ async def hub(world: World) -> BothStages:
     return made
 
 
-def bare(local_id: str | None, kind: VisitEventKind, minutes: int = 5) -> AttendanceReported:
+def bare(local_id: str, kind: VisitEventKind, minutes: int = 5) -> AttendanceReported:
     """What names nobody but the hospital's own id."""
     return make.attendance(
         PersonClaim(),
@@ -87,37 +87,6 @@ async def test_a_cancel_of_who_turns_out_to_be_nobody_cancels_nobody_else(
     assert (await of(hub, TWIN)).state == "raised"
 
 
-@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "between", "last"])
-@pytest.mark.parametrize("ids", [("L1", "L2"), ("L2", "L1")], ids="-".join)
-async def test_a_wrong_merge_of_twins_takes_neither_alert_back(
-    hub: BothStages, world: World, place: int, ids: tuple[str, str]
-) -> None:
-    """The hospital joins two children who are verified as different: the merge waits for a person,
-    and each keeps her visit and her alert, whatever comes of either later."""
-    events = [*arrivals()]
-    events.insert(place, make.merge(*ids))
-    for event in events:
-        await hub.take(event)
-        await hub.trace()
-    for minutes, claim, local_id in ((70, ONE, "L1"), (71, TWO, "L2"), (72, ONE, "L1")):
-        update = make.attendance(
-            claim,
-            local_id=local_id,
-            visit="V9",
-            kind=VisitEventKind.UPDATE,
-            received_at=make.NOW + timedelta(minutes=minutes),
-        )
-        await hub.take(update)
-    assert {one.person for one in await hub.live()} == {PERSON, TWIN}
-    assert AlertChange.WITHDRAWN not in [one.change for one in hub.told]
-    rows = await world.rows("select person, source_patient from visits")
-    patient = {one: make.KEYS.source_patient("feed", one, None, None) for one in ("L1", "L2")}
-    assert {row["person"]: row["source_patient"] for row in rows} == {
-        PERSON: patient["L1"],
-        TWIN: patient["L2"],
-    }
-
-
 @pytest.mark.parametrize("how", ["restricted", "superseded"])
 async def test_a_merge_on_its_way_is_not_undone_by_what_an_answer_proves(
     hub: BothStages, world: World, how: str
@@ -169,40 +138,3 @@ async def test_a_twin_with_her_sisters_number_takes_no_part_in_her_visit(
     await hub.trace()
     after = await of(hub, PERSON)
     assert (after.state, after.version) == (before.state, before.version)
-
-
-@pytest.mark.parametrize("local_id", [None, "UNKNOWN"])
-@pytest.mark.parametrize("traced", [False, True], ids=["while-pds-is-away", "answered"])
-async def test_twins_without_a_local_id_have_an_alert_each(
-    hub: BothStages, world: World, local_id: str | None, traced: bool
-) -> None:
-    """Nothing but their numbers tells them apart; a bare discharge is of neither, and a person
-    looks at it; with a number it is of whose number it is."""
-    if not traced:  # too long ago for the index alone
-        world.now += timedelta(days=40)
-    since = int((world.now - make.NOW) / timedelta(minutes=1))
-    for claim in (ONE, TWO):
-        arrival = make.attendance(claim, local_id=local_id, visit="V9", received_at=world.now)
-        await hub.take(arrival)
-    assert {(row.person, row.provisional) for row in await hub.live()} == {
-        (PERSON, not traced),
-        (TWIN, not traced),
-    }
-    await hub.trace()
-    left = bare(local_id, VisitEventKind.DISCHARGE, since + 5)
-    await hub.take(left)
-    (rule,) = await world.rows("select rule from worklist where closed_at is null")
-    assert rule["rule"] == "contradicts-visit"
-    assert {row.content.content.visit_state for row in await hub.live()} == {"present"}
-    numbered = make.attendance(
-        PersonClaim(nhs_number=TWO.nhs_number, family=TWO.family),
-        local_id=local_id,
-        visit="V9",
-        kind=VisitEventKind.DISCHARGE,
-        received_at=world.now + timedelta(minutes=9),
-    )
-    await hub.take(numbered)
-    await hub.trace()
-    states = {row.person: row.content.content.visit_state for row in await hub.live()}
-    assert states == {PERSON: "present", TWIN: "departed"}
-    assert AlertChange.WITHDRAWN not in [told.change for told in hub.told]

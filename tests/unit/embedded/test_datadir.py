@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from halyard.embedded import datadir, errors
-from halyard.embedded.datadir import DirectoryLock
+from halyard.embedded.datadir import LOOPBACK, DirectoryLock, keep_ports
 
 
 def test_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
@@ -111,3 +111,20 @@ def test_free_ports_are_none_that_the_system_gives_to_clients() -> None:
     if first < 17_000:
         first = 65_536  # a machine without room below them
     assert max(datadir.free_ports(20)) < first
+
+
+def test_kept_ports_come_back_unless_another_program_has_one(tmp_path: Path) -> None:
+    """Each name its own; a taken one, a name that is new and a file that is none get new ones."""
+    file, names = tmp_path / "ports", ("mllp", "api", "issuer")
+    first = keep_ports(file, names)
+    assert len(set(first.values())) == 3
+    assert keep_ports(file, names) == first
+    with socket.create_server((LOOPBACK, first["api"])):
+        second = keep_ports(file, (*names, "ncmd"), beside={first["issuer"]})
+    assert second["mllp"] == first["mllp"]
+    assert second["api"] != first["api"]
+    assert second["issuer"] != first["issuer"]
+    assert len({*second.values()}) == 4
+    assert keep_ports(file, (*names, "ncmd")) == second
+    file.write_bytes(b"api=99999\nmllp=\xff\nissuer")
+    assert len(set(keep_ports(file, names).values())) == 3
