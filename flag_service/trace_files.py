@@ -21,8 +21,10 @@ from flag_service.tracing import ASKED_OF_LINES, Tracing, ask, denied, entry
 from halyard.caller import Caller
 from halyard.errors import PermanentError
 from halyard.postgres import Connection, scoped
+from policies.desk import Asked
 from schemas.events import PersonClaim
 from stores import audit, trace_batches, trace_work
+from stores.audit import AuditEntry
 from stores.trace_batches import Batch, Question
 from stores.trace_work import LineAnswer
 from streams.tracer.batch_outcomes import NO_MATCH, SUPERSEDED, TOO_MANY, UNTRACED, VERIFIED
@@ -81,16 +83,8 @@ async def untraced(
         ):
             found += page
             after = page[-1][0]
-        about = entry(
-            mine,
-            asked,
-            asking,
-            kind="access" if asked.permitted else "refusal",
-            subject=f"trace-batch:{batch.batch_id}",
-            request_id=None,
-            reason=reason,
-            detail=(("act", "trace-file-written"), ("count", str(len(found)))),
-        )
+        counted = ("count", str(len(found)))
+        about = _entry(mine, asked, asking, batch, reason, ("act", "trace-file-written"), counted)
         await audit.append(connection, [about])
     if not asked.permitted:
         raise denied(asked)
@@ -123,19 +117,15 @@ async def take_response(
             if chunk:
                 await _apply(connection, mine, batch, chunk, imported)
             applied, refused = sum(imported.results.values()), imported.refused_count
-            about = entry(
+            about = _entry(
                 mine,
                 asked,
                 asking,
-                kind="access" if asked.permitted else "refusal",
-                subject=f"trace-batch:{batch.batch_id}",
-                request_id=None,
-                reason=reason,
-                detail=(
-                    ("act", "trace-file-read"),
-                    ("count", str(applied - noted[0])),
-                    ("refused", str(refused - noted[1])),
-                ),
+                batch,
+                reason,
+                ("act", "trace-file-read"),
+                ("count", str(applied - noted[0])),
+                ("refused", str(refused - noted[1])),
             )
             await audit.append(connection, [about])
         noted = applied, refused
@@ -170,6 +160,26 @@ async def take_response(
 def _check(batch: Batch) -> None:
     if batch.state not in ("running", "done") or batch.emptied_at is not None:
         raise NotOpen
+
+
+def _entry(
+    mine: Tracing,
+    asked: Asked,
+    asking: Caller,
+    batch: Batch,
+    reason: str | None,
+    *detail: tuple[str, str],
+) -> AuditEntry:
+    return entry(
+        mine,
+        asked,
+        asking,
+        kind="access" if asked.permitted else "refusal",
+        subject=f"trace-batch:{batch.batch_id}",
+        request_id=None,
+        reason=reason,
+        detail=detail,
+    )
 
 
 def _rows(

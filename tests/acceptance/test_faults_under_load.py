@@ -22,8 +22,9 @@ from schemas.topics import (
 )
 from tests.support.hub_files import AUTHORITIES, CONTACT
 from tests.support.journals import on_wire, received, repeats, webhook_repeats
-from tests.support.load import Senders, World, load_flags, make_world
+from tests.support.load import World, load_flags, make_world
 from tests.support.right import check_alerts, check_outcomes
+from tests.support.senders import Senders
 from tests.support.system import Hub, MakeHub
 from tests.support.waiting import eventually
 

@@ -27,7 +27,6 @@ from tests.support.hub_files import NORTH
 from tests.support.journals import on_wire, received
 from tests.support.load import (
     Plan,
-    Senders,
     World,
     adt,
     flag_line,
@@ -39,6 +38,7 @@ from tests.support.load import (
 from tests.support.loopback import quiet_ports
 from tests.support.own_hub import hub_of_its_own
 from tests.support.right import check_alerts, check_outcomes
+from tests.support.senders import Senders
 from tests.support.system import Hub
 from tests.support.waiting import eventually
 

@@ -85,7 +85,7 @@ def limits(settings: Settings | None = None) -> Limits:
 def attendance(
     claim: PersonClaim = CHILD,
     *,
-    local_id: str | None = "L1",
+    local_id: str = "L1",
     visit: str = "V1",
     kind: VisitEventKind = VisitEventKind.REGISTER,
     arrival: bool | None = None,

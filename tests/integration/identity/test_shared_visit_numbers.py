@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from schemas.changes import PersonChangeKind
-from schemas.events import AttendanceReported, PersonClaim, VisitEventKind
+from schemas.events import AlertChange, AttendanceReported, PersonClaim, VisitEventKind
 from stores.alerts import AlertRow
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
@@ -43,11 +43,11 @@ def bare(local_id: str, kind: VisitEventKind, minutes: int = 5) -> AttendanceRep
     )
 
 
-def arrivals() -> tuple[AttendanceReported, AttendanceReported]:
+def arrivals(at: datetime = make.NOW) -> tuple[AttendanceReported, AttendanceReported]:
     """Each twin's, under an id of her own and one visit number."""
     return (
-        make.attendance(ONE, local_id="L1", visit="V9"),
-        make.attendance(TWO, local_id="L2", visit="V9"),
+        make.attendance(ONE, local_id="L1", visit="V9", received_at=at),
+        make.attendance(TWO, local_id="L2", visit="V9", received_at=at),
     )
 
 
@@ -55,6 +55,37 @@ async def of(hub: BothStages, person: str) -> AlertRow:
     """The person's only alert."""
     (row,) = [one for one in await hub.alerts() if one.person == person]
     return row
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["together", "one-by-one"])
+@pytest.mark.parametrize("traced", [False, True], ids=["while-pds-is-away", "answered"])
+async def test_two_flagged_twins_have_an_alert_each(
+    hub: BothStages, world: World, single: bool, traced: bool
+) -> None:
+    """Neither takes the visit from the other, verified or not, and no authority reads that its
+    child is not there after all."""
+    world.now += timedelta(days=40)  # too long ago for the index alone
+    both = arrivals(world.now)
+    for batch in [[one] for one in both] if single else [both]:
+        await hub.take(*batch)
+    if traced:
+        await hub.trace()
+    assert {(row.person, row.provisional) for row in await hub.live()} == {
+        (PERSON, not traced),
+        (TWIN, not traced),
+    }
+    assert AlertChange.WITHDRAWN not in [told.change for told in hub.told]
+
+
+async def test_a_twins_discharge_or_cancel_is_of_her_own_visit_alone(hub: BothStages) -> None:
+    """The sister under the same visit number is still there."""
+    await hub.take(*arrivals())
+    await hub.take(bare("L1", VisitEventKind.DISCHARGE))
+    states = {row.person: row.content.content.visit_state for row in await hub.live()}
+    assert states == {PERSON: "departed", TWIN: "present"}
+    await hub.take(bare("L2", VisitEventKind.CANCEL))
+    assert [row.person for row in await hub.live()] == [PERSON]
+    assert (await of(hub, TWIN)).rule == "visit-cancelled"
 
 
 @pytest.mark.parametrize("kind", [VisitEventKind.CANCEL, VisitEventKind.DISCHARGE])

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.events import AlertChange, IdentityStatus, PersonClaim, VisitEventKind
+from schemas.events import IdentityStatus, PersonClaim, VisitEventKind
 from tests.support import identity as make
 from tests.support.both_stages import BothStages
 from tests.support.identity import CHILD
@@ -76,67 +76,3 @@ async def test_what_names_neither_follows_its_own_local_id(world: World) -> None
     assert await world.states(*left) == [("verified", "same-visit")] * 2
     held = world.holding()
     assert [held[one.event_id] for one in left] == [(PERSON, VERIFIED), (TWIN, VERIFIED)]
-
-
-@pytest.mark.parametrize("single", [False, True], ids=["together", "one-by-one"])
-@pytest.mark.parametrize("traced", [False, True], ids=["while-pds-is-away", "answered"])
-async def test_two_flagged_twins_under_one_visit_number_have_an_alert_each(
-    world: World, single: bool, traced: bool
-) -> None:
-    """Neither takes the visit from the other, verified or not, and no authority reads that its
-    child is not there after all."""
-    hub = BothStages(world)
-    world.knows(person_of(ONE, multiple_birth=1), person_of(TWO, multiple_birth=2))
-    await hub.take(make.flag(ONE), make.flag(TWO, line=2, local_id="C2"))
-    await hub.trace()
-    two = replace(TWO, postcode=None, given=("Rose",))  # not enough for the index alone
-    one = replace(ONE, postcode=None, given=("Grace",))
-    arrivals = (
-        make.attendance(one, local_id="L1", visit="V9"),
-        make.attendance(two, local_id="L2", visit="V9"),
-    )
-    if single:
-        for arrival in arrivals:
-            await hub.take(arrival)
-    else:
-        await hub.take(*arrivals)
-    if traced:
-        await hub.trace()
-    assert {row.person for row in await hub.live()} == {PERSON, TWIN}
-    assert AlertChange.WITHDRAWN not in [told.change for told in hub.told]
-
-
-async def test_a_twins_discharge_ends_her_own_visit_alone(world: World) -> None:
-    """The sister under the same visit number is still there; her own cancel withdraws hers."""
-    hub = BothStages(world)
-    world.knows(person_of(ONE, multiple_birth=1), person_of(TWO, multiple_birth=2))
-    await hub.take(make.flag(ONE), make.flag(TWO, line=2, local_id="C2"))
-    await hub.trace()
-    for claim, local_id in ((ONE, "L1"), (TWO, "L2")):
-        await hub.take(make.attendance(claim, local_id=local_id, visit="V9"))
-        await hub.trace()
-    later = make.NOW + timedelta(minutes=5)
-    left = make.attendance(
-        PersonClaim(),
-        local_id="L1",
-        visit="V9",
-        kind=VisitEventKind.DISCHARGE,
-        arrival=False,
-        received_at=later,
-    )
-    await hub.take(left)
-    states = {row.person: row.content.content.visit_state for row in await hub.live()}
-    assert states == {PERSON: "departed", TWIN: "present"}
-    cancel = make.attendance(
-        PersonClaim(),
-        local_id="L2",
-        visit="V9",
-        kind=VisitEventKind.CANCEL,
-        arrival=False,
-        received_at=later,
-    )
-    await hub.take(cancel)
-    (row,) = await hub.live()
-    assert row.person == PERSON
-    (gone,) = [one for one in await hub.alerts() if one.person == TWIN]
-    assert gone.rule == "visit-cancelled"
